@@ -1,0 +1,45 @@
+"""What the rules share: where things lie, and what each rule is made of. Names only; the decisions are in pofxy.plan."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+from pofxy import catalog, plan
+from pofxy import config as study_config
+
+try:
+    config = study_config.check(
+        config, Path(workflow.basedir) / "config/schema.yaml", workflow.overwrite_configfiles or ["config/config.yaml"]
+    )
+    SOURCES, RUNS = plan.sources(config), plan.runs(config)
+except ValueError as error:
+    sys.exit(f"pofxy: {error}")
+
+RESULTS = Path(config["results"])
+TRACKING = RESULTS / "tracking"
+DATA = RESULTS / "data/{dataset}"
+RUN = RESULTS / "runs/{dataset}/{model}/seed{seed}"
+REPORT = RESULTS / "report"
+JUDGED = [run for run in RUNS if run.family != "judge"]
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    model="[^/]+",
+    seed=r"\d+",
+
+
+def run_of(wildcards):
+    return next(r for r in RUNS if (r.dataset, r.model, str(r.seed)) == tuple(wildcards[:3]))
+
+
+def source_files(script, *entries):
+    """The files that a rule's work is made of: editing one re-runs the rule."""
+    script = Path(workflow.basedir) / "scripts" / script
+    return [os.path.relpath(path) for path in catalog.closure(script, *(entry.path for entry in entries))]
+
+
+def in_run(run, *names):
+    return [RESULTS / "runs" / run.key / name for name in names]

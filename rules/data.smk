@@ -1,0 +1,37 @@
+def source_of_dataset(wildcards):
+    return SOURCES[wildcards.dataset]
+
+
+rule download:
+    input:
+        files=lambda wildcards: plan.local_files(source_of_dataset(wildcards)),
+        source=lambda wildcards: source_files("download.py", catalog.datasets()[source_of_dataset(wildcards).of]),
+    output:
+        directory(DATA / "raw"),
+    log:
+        DATA / "logs/download.log",
+    params:
+        of=lambda wildcards: source_of_dataset(wildcards).of,
+        arguments=lambda wildcards: source_of_dataset(wildcards).arguments,
+    script:
+        "../scripts/download.py"
+
+
+rule preprocess:
+    input:
+        raw=DATA / "raw",
+        source=lambda wildcards: source_files("preprocess.py", catalog.datasets()[source_of_dataset(wildcards).of]),
+    output:
+        train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
+        val=multiext(str(DATA / "val_"), "x.npy", "y.npy"),
+        test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
+        spec=DATA / "spec.json",
+        audit=report(DATA / "audit.json", category="Data", caption="../report/audit.rst"),
+    log:
+        DATA / "logs/preprocess.log",
+    params:
+        of=lambda wildcards: source_of_dataset(wildcards).of,
+        arguments=lambda wildcards: source_of_dataset(wildcards).arguments,
+        split=config["split"],
+    script:
+        "../scripts/preprocess.py"

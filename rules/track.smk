@@ -1,0 +1,29 @@
+# MLflow's database and experiments are made once, before anything else: two processes that open a new database break it.
+rule track:
+    output:
+        TRACKING / "study.json",
+    log:
+        TRACKING / "track.log",
+    params:
+        study=config["study"],
+        datasets=list(SOURCES),
+        uri=os.environ.get("MLFLOW_TRACKING_URI", ""),
+    script:
+        "../scripts/track.py"
+
+
+# What an earlier run could not send, for want of a server, is sent by this one.
+rule deliver:
+    input:
+        ancient(TRACKING / "study.json"),
+    output:
+        TRACKING / "deliveries/{stamp}.json",
+    log:
+        TRACKING / "deliveries/{stamp}.log",
+    script:
+        "../scripts/deliver.py"
+
+
+def undelivered_events(wildcards):
+    waiting = any((TRACKING / "outbox").glob("*.json"))
+    return [TRACKING / f"deliveries/{time.time_ns()}.json"] if waiting else []

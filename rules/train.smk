@@ -1,0 +1,32 @@
+def settings_of_model(wildcards):
+    return config["settings"].get(wildcards.model, {})
+
+
+def time_limit_of_model(wildcards):
+    return settings_of_model(wildcards).get("time_limit", config["time_limit"])
+
+
+rule train:
+    input:
+        study=ancient(TRACKING / "study.json"),
+        data=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
+        val=multiext(str(DATA / "val_"), "x.npy", "y.npy"),
+        spec=DATA / "spec.json",
+        source=lambda wildcards: source_files("train.py", catalog.models()[run_of(wildcards).of]),
+    output:
+        model=directory(RUN / "model"),
+        history=RUN / "history.csv",
+        cost=RUN / "train.json",
+    log:
+        RUN / "logs/train.log",
+    benchmark:
+        RUN / "logs/train.tsv"
+    threads: lambda wildcards: settings_of_model(wildcards).get("threads", 1)
+    resources:
+        runtime=lambda wildcards: round(time_limit_of_model(wildcards) / 60) + 5,
+    params:
+        run=run_of,
+        hyperparameters=lambda wildcards: plan.hyperparameters(config, wildcards.model),
+        time_limit=time_limit_of_model,
+    script:
+        "../scripts/train.py"

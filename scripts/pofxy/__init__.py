@@ -1,0 +1,3 @@
+"""pofxy: both sides of p(x, y), trained on the same data and compared honestly."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,199 @@
+"""What exists and what it can do, read from the source text: no model is imported to make a plan.
+
+A model, data set, metric or figure is one file; its name is its id. This module finds the files, reads their public class (or
+function) with `ast`, and gives the closure of package files that each is made of, which rules take as input so that an edit
+re-runs what depends on it and nothing else. Standard library only.
+"""
+
+import ast
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of `__init__`: a hyper-parameter. `type` is the annotation as written, "" where there is none."""
+
+    name: str
+    type: str
+    default: object
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the catalog.
+
+    Attributes:
+        name: file name without its ending; the id in config, paths, MLflow and report.
+        kind: its room below the package: "models", "datasets", "metrics", ...
+        family: the folder below models/ ("generative", ...), "" elsewhere.
+        path: the file.
+        public: name of its public class or function.
+        summary: first line of the module's docstring.
+        verbs: what a model can do, in the order of `protocol.VERBS`; empty elsewhere.
+        parameters: arguments of the public class's `__init__`, or of the public function.
+        constants: module-level constants with literal values (a metric's HIGHER_IS_BETTER and UNIT).
+    """
+
+    name: str
+    kind: str
+    family: str
+    path: Path
+    public: str
+    summary: str
+    verbs: tuple[str, ...] = ()
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    constants: dict[str, object] = field(default_factory=dict)
+
+
+def models() -> dict[str, Entry]:
+    """Every model by name; its family is its folder below models/."""
+    entries = [_entry(path, "models", path.parent.name) for path in _files("models/*/*.py")]
+    doubled = {entry.name for entry in entries if sum(other.name == entry.name for other in entries) > 1}
+    if doubled:
+        raise ValueError(f"two model files have one name: {', '.join(sorted(doubled))}")
+    return {entry.name: entry for entry in entries}
+
+
+def datasets() -> dict[str, Entry]:
+    """Every data set, or kind of source, by name."""
+    return {path.stem: _entry(path, "datasets") for path in _files("datasets/*.py")}
+
+
+def metrics() -> dict[str, Entry]:
+    """Every metric by name; its parameters name what it needs."""
+    return {path.stem: _entry(path, "metrics") for path in _files("metrics/*.py")}
+
+
+def figures() -> dict[str, Entry]:
+    """Every figure of the report by name."""
+    return {path.stem: _entry(path, "figures") for path in _files("report/figures/*.py")}
+
+
+def closure(*paths: Path) -> list[Path]:
+    """The package files that these files are made of: themselves and, transitively, what they import, wherever the import stands."""
+    found, open_ = set(), [Path(path).resolve() for path in paths]
+    while open_:
+        path = open_.pop()
+        if path not in found:
+            found.add(path)
+            open_.extend(_imports(path))
+    return sorted(found)
+
+
+@cache
+def verbs() -> tuple[str, ...]:
+    """The names in `protocol.VERBS`, in their order."""
+    return tuple(_constants(_tree(PACKAGE / "protocol.py"))["VERBS"])
+
+
+def _files(pattern: str) -> list[Path]:
+    return sorted(path for path in PACKAGE.glob(pattern) if not path.name.startswith("_"))
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from None
+
+
+@cache
+def _entry(path: Path, kind: str, family: str = "") -> Entry:
+    tree = _tree(path)
+    # Models and data sets are classes, metrics and figures functions.
+    wanted = ast.ClassDef if kind in ("models", "datasets") else ast.FunctionDef
+    public = [node for node in tree.body if isinstance(node, wanted) and not node.name.startswith("_")]
+    if kind == "models":
+        public = [node for node in public if "fit" in _methods(node, path)]
+    if len(public) != 1:
+        thing = "class with a `fit` method" if kind == "models" else "class" if wanted is ast.ClassDef else "function"
+        raise ValueError(f"{path}: exactly one public {thing} is needed, {len(public)} found")
+    node = public[0]
+    if wanted is ast.ClassDef:
+        able = _methods(node, path)
+        signature = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
+    else:
+        able, signature = set(), node
+    return Entry(
+        name=path.stem,
+        kind=kind,
+        family=family,
+        path=path,
+        public=node.name,
+        summary=(ast.get_docstring(tree) or "").split("\n")[0],
+        verbs=tuple(verb for verb in verbs() if verb in able) if kind == "models" else (),
+        parameters=_parameters(signature),
+        constants=_constants(tree),
+    )
+
+
+def _methods(node: ast.ClassDef, path: Path) -> set[str]:
+    """Names of the methods of a class, with those that it inherits from classes of this package."""
+    names = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+    for base in node.bases:
+        if isinstance(base, ast.Name):
+            names |= _inherited(base.id, path)
+    return names
+
+
+def _inherited(name: str, path: Path) -> set[str]:
+    for node in _tree(path).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return _methods(node, path)
+        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+            source = _module_file(node.module or "")
+            return _inherited(name, source) if source else set()
+    return set()
+
+
+def _parameters(function: ast.FunctionDef | None) -> dict[str, Parameter]:
+    if function is None:
+        return {}
+    arguments = [a for a in function.args.posonlyargs + function.args.args if a.arg != "self"]
+    defaults: list = [None] * (len(arguments) - len(function.args.defaults)) + function.args.defaults
+    pairs = [*zip(arguments, defaults), *zip(function.args.kwonlyargs, function.args.kw_defaults)]
+    return {a.arg: Parameter(a.arg, ast.unparse(a.annotation) if a.annotation else "", _literal(default)) for a, default in pairs}
+
+
+def _constants(tree: ast.Module) -> dict[str, object]:
+    return {
+        node.targets[0].id: _literal(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper()
+    }
+
+
+def _literal(node: ast.expr | None) -> object:
+    try:
+        return ast.literal_eval(node) if node is not None else None
+    except ValueError:
+        return ast.unparse(node)
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    """Package files that one file imports directly."""
+    found = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            # `from pofxy import store` names a module, `from pofxy.store import load` a thing inside one: try both.
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found.extend(file for name in names if (file := _module_file(name)))
+    return tuple(found)
+
+
+def _module_file(module: str) -> Path | None:
+    parts = module.split(".")
+    if parts[0] != PACKAGE.name:
+        return None
+    path = PACKAGE.joinpath(*parts[1:])
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if len(parts) > 1 and file.is_file()), None)

@@ -1,0 +1,28 @@
+"""What a data set gives, whatever it is made of.
+
+A file of this folder holds one class: `download(folder, offered)` puts the raw files into `folder`, from the network or from
+`offered`, where a user without one may have put them; `read(folder)` gives them as `Images`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images as they come, before any split.
+
+    Attributes:
+        x: uint8 grey levels in 0..levels-1, (N, C, H, W).
+        y: int64 labels in 0..K-1, (N,).
+        levels: L.
+        class_names: K names.
+        test_from: index of the first image of the official test split, which then ends the array; None where there is none.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    levels: int
+    class_names: tuple[str, ...]
+    test_from: int | None = None

@@ -1,0 +1,154 @@
+"""The verbs of a model, their shapes and units, and what passes between a model and the rest of the house.
+
+Shape letters, everywhere in this package:
+    N images or rows, B of them in a batch, n to sample;  K classes;  D = C H W numbers of one image, or columns of a table;
+    C channels, H height, W width;  L grey levels;  Z dimensions of a code.
+
+Arrays are torch tensors: x float32 in [0, 1], (N, C, H, W) for images and (N, D) for tables; y int64 in 0..K-1. A model is a
+`torch.nn.Module` with a method `build(spec)` that makes its layers and buffers, or holds one scikit-learn `estimator`. Random
+draws come from the global generators, which the caller seeds (`seeded`).
+
+A pixel of an L-level image lies on the grid 0, 1/(L-1), .. 1. Its bin is the interval of width 1/(L-1) around it; a density of
+images is one over these coordinates, and uniform dequantisation draws a point of the bin (`dequantise`).
+"""
+
+import inspect
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# What a model can do besides `fit`, by method name. A model has the method or it cannot do it.
+VERBS = {
+    "predict": "x -> (N,) int64 labels",
+    "predict_proba": "x -> (N, K), rows sum to 1",
+    "log_joint": "x -> (N, K) nats, log p(x, y)",
+    "log_prob": "x -> (N,) nats, log p(x), exact: a mass over L-level images, or a density where the class says `measure = 'density'`",
+    "log_prob_bound": "x -> (N,) nats, a lower bound of log p(x); the class names it: `bound = 'ELBO'`",
+    "sample": "n, labels (n,) int64 or None -> (n, C, H, W) in [0, 1]; `conditional = True` where labels are heeded",
+    "reconstruct": "x -> its shape, in [0, 1]",
+    "inpaint": "x, mask (1 where known) -> shape of x, in [0, 1]",
+    "encode": "x -> (N, Z)",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is known of a data set before any of its data is seen.
+
+    Attributes:
+        name: of the data set.
+        shape: of one x: (C, H, W) or (D,).
+        classes: K.
+        levels: L, the number of grey levels; None for tables.
+        class_names: K names, in the order of the labels.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int
+    levels: int | None
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a model is fitted on: the train split, and the val split for every choice made on the way. Never the test split."""
+
+    spec: Spec
+    x: Tensor
+    y: Tensor
+    x_val: Tensor
+    y_val: Tensor
+
+
+class FromProbabilities:
+    """`predict` for a model that has `predict_proba`."""
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The most probable label, (N,)."""
+        return self.predict_proba(x).argmax(1)
+
+
+class FromJoint(FromProbabilities):
+    """Bayes' rule, in this one place: a model that has `log_joint` classifies and gives the density of x."""
+
+    def predict_proba(self, x: Tensor) -> Tensor:
+        """p(y | x) = p(x, y) / sum_y p(x, y), (N, K)."""
+        return self.log_joint(x).softmax(1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) = log sum_y p(x, y) in nats, (N,)."""
+        return self.log_joint(x).logsumexp(1)
+
+
+def apply(model, verb: str, x: Tensor, batch: int = 512, **arguments) -> Tensor:
+    """A verb that maps rows to rows, on any number of rows, in batches, without gradients, on the model's device.
+
+    Args:
+        model: a fitted model.
+        verb: a method that takes x and gives one row for each of its rows.
+        x: (N, ...), on the CPU.
+        batch: rows at once.
+        **arguments: passed on to the verb.
+
+    Returns:
+        (N, ...) on the CPU.
+    """
+    device = device_of(model)
+    with inference(model):
+        return torch.cat([getattr(model, verb)(part.to(device), **arguments).cpu() for part in x.split(batch)])
+
+
+def draw(model, n: int, labels: Tensor | None = None, batch: int = 512) -> Tensor:
+    """n samples in batches, (n, C, H, W) on the CPU; labels (n,) only where the model is conditional."""
+    sizes = [min(batch, n - start) for start in range(0, n, batch)]
+    parts = [None] * len(sizes) if labels is None else [part.to(device_of(model)) for part in labels.split(batch)]
+    with inference(model):
+        return torch.cat([model.sample(size, part).cpu() for size, part in zip(sizes, parts, strict=True)])
+
+
+@contextmanager
+def inference(model) -> Iterator[None]:
+    """No gradients, and a torch model in evaluation mode; afterwards as before."""
+    module = isinstance(model, torch.nn.Module)
+    training = module and model.training
+    if module:
+        model.eval()
+    with torch.inference_mode():
+        yield
+    if training:
+        model.train()
+
+
+def device_of(model) -> torch.device:
+    """Where the model's numbers lie; the CPU for a scikit-learn estimator."""
+    if not isinstance(model, torch.nn.Module):
+        return torch.device("cpu")
+    return next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
+
+
+def seeded(seed: int) -> None:
+    """Seeds every global generator that a model may draw from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def dequantise(x: Tensor, levels: int) -> Tensor:
+    """A uniform point of each pixel's bin: x + (u - 1/2) / (L - 1), u ~ U[0, 1). Same shape as x."""
+    return x + (torch.rand_like(x) - 0.5) / (levels - 1)
+
+
+def is_conditional(model) -> bool:
+    """Whether `sample` heeds labels."""
+    return bool(getattr(model, "conditional", False))
+
+
+def hyperparameters(model_class) -> dict:
+    """Defaults of `__init__`, by name."""
+    return {name: p.default for name, p in inspect.signature(model_class).parameters.items()}

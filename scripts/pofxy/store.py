@@ -1,0 +1,189 @@
+"""Saves and loads models and nested states without pickle: safetensors for tensors, skops for scikit-learn, JSON for the rest."""
+
+import importlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from pofxy.protocol import Spec
+
+FORMAT = 1
+
+
+class StoreError(ValueError):
+    """A file is not what this module writes; the message names the file and the cause."""
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Gives a temporary name beside `path` to write to; it takes the place of `path` only when all is written."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, value) -> None:
+    """JSON, indented, written whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path | str):
+    """What write_json wrote. Raises StoreError where the file is none of it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{path}: {error}") from None
+
+
+def save_tree(path: Path | str, tree) -> None:
+    """A nest of dicts and lists with tensors, numbers, strings, bools and None at its ends, as one safetensors file."""
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = _pull_tensors(tree, tensors)
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata={"pofxy": json.dumps({"format": FORMAT, "tree": skeleton})})
+
+
+def load_tree(path: Path | str):
+    """What save_tree wrote, on the CPU. Raises StoreError where the file is none of it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            header = json.loads((file.metadata() or {})["pofxy"])
+    except Exception as error:  # safetensors raises an exception type of its own, with no public base
+        raise StoreError(f"{path}: not a pofxy safetensors file ({error})") from None
+    if header["format"] != FORMAT:
+        raise StoreError(f"{path}: format {header['format']}, this version reads {FORMAT}")
+    return _put_tensors(header["tree"], tensors)
+
+
+def save_model(folder: Path | str, model, family: str, of: str, hyperparameters: dict, spec: Spec) -> None:
+    """Writes model.json and the model's numbers into a new folder.
+
+    Args:
+        folder: it takes its place only when all is written.
+        model: a torch module, or an object whose `estimator` is scikit-learn's.
+        family, of: the folder and the name of the model's file.
+        hyperparameters: deviations from the defaults of `__init__`.
+        spec: of the data that it was fitted on.
+
+    Raises:
+        StoreError: for a model that is neither.
+    """
+    folder = Path(folder)
+    with atomic(folder) as temporary:
+        temporary.mkdir(parents=True)
+        if isinstance(model, torch.nn.Module):
+            save_tree(temporary / "model.safetensors", model.state_dict())
+        elif hasattr(model, "estimator"):
+            import skops.io
+
+            skops.io.dump(model.estimator, temporary / "model.skops")
+        else:
+            raise StoreError(f"{folder}: {type(model).__name__} is neither a torch module nor holds a scikit-learn `estimator`")
+        header = {"format": FORMAT, "family": family, "of": of, "hyperparameters": hyperparameters, "spec": asdict(spec)}
+        write_json(temporary / "model.json", header)
+
+
+def load_model(folder: Path | str):
+    """The fitted model of a folder that save_model wrote, on the CPU. Nothing in it is executed.
+
+    Raises:
+        StoreError: where the folder holds anything else: a pickle, another format, types that skops does not know to be safe.
+    """
+    folder = Path(folder)
+    header = read_json(folder / "model.json")
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise StoreError(f"{folder}/model.json: not a pofxy model of format {FORMAT}")
+    spec = load_spec(header["spec"])
+    model = model_class(header["family"], header["of"])(**header["hyperparameters"])
+    if (folder / "model.skops").is_file():
+        model.estimator = _load_estimator(folder / "model.skops")
+    elif (folder / "model.safetensors").is_file():
+        model.build(spec)
+        _load_state(model, load_tree(folder / "model.safetensors"), folder)
+    else:
+        raise StoreError(f"{folder}: there is no model.safetensors and no model.skops, and nothing else is loaded")
+    return model
+
+
+def model_class(family: str, of: str) -> type:
+    """The public class of models/{family}/{of}.py: the one that the module itself defines and that has `fit`."""
+    module = importlib.import_module(f"pofxy.models.{family}.{of}")
+    return next(
+        thing
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing) and thing.__module__ == module.__name__ and hasattr(thing, "fit") and not name.startswith("_")
+    )
+
+
+def load_spec(source: Path | str | dict) -> Spec:
+    """A Spec from spec.json, or from its content."""
+    values = source if isinstance(source, dict) else read_json(source)
+    return Spec(**values | {"shape": tuple(values["shape"]), "class_names": tuple(values["class_names"])})
+
+
+def _load_estimator(path: Path):
+    import skops.io
+
+    try:
+        if unknown := skops.io.get_untrusted_types(file=path):
+            raise StoreError(f"{path}: refused, it holds {', '.join(unknown)}")
+        return skops.io.load(path)
+    except StoreError:
+        raise
+    except Exception as error:  # zipfile's, json's and skops' own: all mean that the file is none of ours
+        raise StoreError(f"{path}: not a skops file ({error})") from None
+
+
+def _load_state(model: torch.nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:
+    # A buffer takes the size that was saved: what `fit` decides (a number of components) is no hyper-parameter.
+    for name in dict(model.named_buffers()):
+        if name in state:
+            owner, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, state[name])
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise StoreError(f"{folder}: does not fit {type(model).__name__}: {' '.join(str(error).split())}") from None
+
+
+def _pull_tensors(tree, tensors: dict):
+    if isinstance(tree, torch.Tensor):
+        # Contiguous clones: safetensors refuses tensors that share memory.
+        tensors[str(len(tensors))] = tree.detach().cpu().contiguous().clone()
+        return {"tensor": str(len(tensors) - 1)}
+    if isinstance(tree, dict):
+        # Pairs, not an object: keys may be whole numbers (an optimiser's are), which JSON's cannot.
+        return {"dict": [[key, _pull_tensors(value, tensors)] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return {"list": [_pull_tensors(value, tensors) for value in tree]}
+    return tree
+
+
+def _put_tensors(tree, tensors: dict):
+    if not isinstance(tree, dict):
+        return tree
+    if "tensor" in tree:
+        return tensors[tree["tensor"]]
+    if "list" in tree:
+        return [_put_tensors(value, tensors) for value in tree["list"]]
+    return {key: _put_tensors(value, tensors) for key, value in tree["dict"]}
