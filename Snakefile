@@ -11,6 +11,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/lookup.smk"
 include: "rules/track.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
@@ -24,10 +25,14 @@ report: "report/workflow.rst"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         REPORT / "index.html",
         undelivered_events,
+    localrule: True
+
+
+onstart:
+    print_plan()
 
 
 # A model that failed took only its own row with it: the report is rendered from what is there, and says what is not.

@@ -10,9 +10,8 @@ from pofxy import catalog, plan
 from pofxy import config as study_config
 
 try:
-    config = study_config.check(
-        config, Path(workflow.basedir) / "config/schema.yaml", workflow.overwrite_configfiles or ["config/config.yaml"]
-    )
+    schema = Path(workflow.basedir) / "config/schema.yaml"
+    config.update(study_config.check(config, schema, workflow.overwrite_configfiles or ["config/config.yaml"]))
     SOURCES, RUNS = plan.sources(config), plan.runs(config)
 except ValueError as error:
     sys.exit(f"pofxy: {error}")

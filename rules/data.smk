@@ -1,7 +1,3 @@
-def source_of_dataset(wildcards):
-    return SOURCES[wildcards.dataset]
-
-
 rule download:
     input:
         files=lambda wildcards: plan.local_files(source_of_dataset(wildcards)),
@@ -10,6 +6,8 @@ rule download:
         directory(DATA / "raw"),
     log:
         DATA / "logs/download.log",
+    conda:
+        "../envs/pofxy.yaml"
     params:
         of=lambda wildcards: source_of_dataset(wildcards).of,
         arguments=lambda wildcards: source_of_dataset(wildcards).arguments,
@@ -29,6 +27,8 @@ rule preprocess:
         audit=report(DATA / "audit.json", category="Data", caption="../report/audit.rst"),
     log:
         DATA / "logs/preprocess.log",
+    conda:
+        "../envs/pofxy.yaml"
     params:
         of=lambda wildcards: source_of_dataset(wildcards).of,
         arguments=lambda wildcards: source_of_dataset(wildcards).arguments,

@@ -1,7 +1,3 @@
-import json
-import subprocess
-
-
 rule collect:
     input:
         scores=[path for run in JUDGED for path in in_run(run, "scores.csv", "evaluate.json")],
@@ -12,6 +8,8 @@ rule collect:
         runs=report(REPORT / "runs.csv", category="Tables", caption="../report/runs.rst"),
     log:
         REPORT / "logs/collect.log",
+    conda:
+        "../envs/pofxy.yaml"
     params:
         config=config,
     script:
@@ -27,17 +25,9 @@ rule report:
         report(REPORT / "index.html", category="Report", caption="../report/index.rst"),
     log:
         REPORT / "logs/report.log",
+    conda:
+        "../envs/pofxy.yaml"
     params:
         config=config,
     script:
         "../scripts/report.py"
-
-
-def render_partial_report():
-    """Renders what there is, and makes Snakemake forget the files, so that the next run renders the whole report anew."""
-    script = Path(workflow.basedir) / "scripts/partial.py"
-    subprocess.run([sys.executable, script], input=json.dumps(config), text=True)
-    for path in (*rules.collect.output, *rules.report.output):
-        workflow.persistence.cleanup_metadata(path)
-        if Path(path).exists():
-            os.utime(path, (0, 0))

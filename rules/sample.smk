@@ -6,12 +6,19 @@ rule sample:
         source=lambda wildcards: source_files("sample.py", catalog.models()[run_of(wildcards).of]),
     output:
         samples=multiext(str(RUN / "samples_"), "x.npy", "y.npy"),
-        grid=report(RUN / "samples.png", category="Samples", labels={"data": "{dataset}", "model": "{model}", "seed": "{seed}"}, caption="../report/samples.rst"),
+        grid=report(
+            RUN / "samples.png",
+            category="Samples",
+            labels={"data": "{dataset}", "model": "{model}", "seed": "{seed}"},
+            caption="../report/samples.rst",
+        ),
         cost=RUN / "sample.json",
     log:
         RUN / "logs/sample.log",
     benchmark:
         RUN / "logs/sample.tsv"
+    conda:
+        "../envs/pofxy.yaml"
     params:
         run=run_of,
         samples=config["samples"],

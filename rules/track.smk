@@ -4,6 +4,8 @@ rule track:
         TRACKING / "study.json",
     log:
         TRACKING / "track.log",
+    conda:
+        "../envs/pofxy.yaml"
     params:
         study=config["study"],
         datasets=list(SOURCES),
@@ -20,10 +22,7 @@ rule deliver:
         TRACKING / "deliveries/{stamp}.json",
     log:
         TRACKING / "deliveries/{stamp}.log",
+    conda:
+        "../envs/pofxy.yaml"
     script:
         "../scripts/deliver.py"
-
-
-def undelivered_events(wildcards):
-    waiting = any((TRACKING / "outbox").glob("*.json"))
-    return [TRACKING / f"deliveries/{time.time_ns()}.json"] if waiting else []

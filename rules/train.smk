@@ -1,11 +1,3 @@
-def settings_of_model(wildcards):
-    return config["settings"].get(wildcards.model, {})
-
-
-def time_limit_of_model(wildcards):
-    return settings_of_model(wildcards).get("time_limit", config["time_limit"])
-
-
 rule train:
     input:
         study=ancient(TRACKING / "study.json"),
@@ -21,6 +13,8 @@ rule train:
         RUN / "logs/train.log",
     benchmark:
         RUN / "logs/train.tsv"
+    conda:
+        "../envs/pofxy.yaml"
     threads: lambda wildcards: settings_of_model(wildcards).get("threads", 1)
     resources:
         runtime=lambda wildcards: round(time_limit_of_model(wildcards) / 60) + 5,

@@ -11,6 +11,10 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+# What a metric may ask for that is no verb: the truth of the test split, and what every run knows of its data.
+FACTS = ("x", "y", "dimensions", "levels", "test_features")
+# What is computed from a verb, and what it needs: any one of the verbs named.
+DERIVED = {"log_mass": ("log_prob", "log_prob_bound"), "sample_features": ("sample",)}
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ def figures() -> dict[str, Entry]:
     return {path.stem: _entry(path, "figures") for path in _files("report/figures/*.py")}
 
 
+def evaluations(verbs: tuple[str, ...]) -> dict[str, str]:
+    """Metrics by name, each with "" where a model of these verbs gets it, else why not."""
+    return {name: _missing(entry.parameters, verbs) for name, entry in metrics().items()}
+
+
 def closure(*paths: Path) -> list[Path]:
     """The package files that these files are made of: themselves and, transitively, what they import, wherever the import stands."""
     found, open_ = set(), [Path(path).resolve() for path in paths]
@@ -88,6 +97,14 @@ def closure(*paths: Path) -> list[Path]:
 def verbs() -> tuple[str, ...]:
     """The names in `protocol.VERBS`, in their order."""
     return tuple(_constants(_tree(PACKAGE / "protocol.py"))["VERBS"])
+
+
+def _missing(parameters: dict, verbs: tuple[str, ...]) -> str:
+    for name in parameters:
+        needed = () if name in FACTS else DERIVED.get(name, (name,))
+        if needed and not set(needed) & set(verbs):
+            return f"no {' or '.join(needed)}"
+    return ""
 
 
 def _files(pattern: str) -> list[Path]:

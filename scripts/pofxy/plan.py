@@ -1,40 +1,20 @@
 """From the config to runs and from runs to paths: what a study is going to do. Standard library only."""
 
 import difflib
+import statistics
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pofxy import catalog
+from pofxy.run import Run
 
 # Keys of a model's settings that are not hyper-parameters: what it is a variant of, and what its job may use.
 RESERVED = ("of", "threads", "time_limit")
-# What a metric may ask for that is no verb: the truth of the test split, and what every run knows of its data.
-FACTS = ("x", "y", "dimensions", "levels", "test_features")
-# What is computed from a verb, and what it needs: any one of the verbs named.
-DERIVED = {"log_mass": ("log_prob", "log_prob_bound"), "sample_features": ("sample",)}
 
 
 class ConfigError(ValueError):
     """The config asks for what there is not; the message names the key and the cause."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One (data set, model, seed): a folder of its own, a row of runs.csv, a child run in MLflow.
-
-    `model` is the name in the config (a variant's own), `of` the file it is made of.
-    """
-
-    dataset: str
-    model: str
-    of: str
-    family: str
-    seed: int
-    verbs: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        return f"{self.dataset}/{self.model}/seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +33,10 @@ def sources(config: dict) -> dict[str, Source]:
     """
     known, wanted = catalog.datasets(), config["datasets"]
     if not isinstance(wanted, dict):
-        wanted = {Path(item.partition(":")[2] or item).name: item for item in wanted}
+        named = [(Path(item.partition(":")[2] or item).name, item) for item in wanted]
+        wanted = dict(named)
+        if len(wanted) < len(named):
+            raise ConfigError("datasets: two folders have one name; write a mapping that gives each a name of its own")
     found = {}
     for name, value in wanted.items():
         if isinstance(value, str):
@@ -114,19 +97,6 @@ def hyperparameters(config: dict, model: str) -> dict:
     return {key: value for key, value in config.get("settings", {}).get(model, {}).items() if key not in RESERVED}
 
 
-def evaluations(verbs: tuple[str, ...]) -> dict[str, str]:
-    """Metrics by name, each with "" where a model of these verbs gets it, else why not."""
-    return {name: _missing(entry.parameters, verbs) for name, entry in catalog.metrics().items()}
-
-
-def _missing(parameters: dict, verbs: tuple[str, ...]) -> str:
-    for name in parameters:
-        needed = () if name in FACTS else DERIVED.get(name, (name,))
-        if needed and not set(needed) & set(verbs):
-            return f"no {' or '.join(needed)}"
-    return ""
-
-
 def _check_arguments(where: str, given: dict, parameters: dict) -> None:
     types = {"int": int, "float": (int, float), "bool": bool, "str": str}
     for key, value in given.items():
@@ -152,3 +122,59 @@ def local_files(source: Source) -> list[str]:
     if not path.exists():
         raise ConfigError(f"datasets.{source.name}: there is no {path}")
     return sorted(str(file) for file in path.iterdir() if file.is_file()) if path.is_dir() else [str(path)]
+
+
+# Seconds of a job where no earlier run tells: digits on one core.
+GUESSES = {"train": 20, "sample": 6, "evaluate": 6}
+GUESS_OF_OTHERS = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job that is to run: its rule, its threads, and the file that Snakemake notes its seconds in (None: in none)."""
+
+    rule: str
+    threads: int = 1
+    benchmark: str | None = None
+
+
+def describe(jobs: list[Job], places: int, runs: Path) -> str:
+    """Two lines for the terminal: how many jobs of which rule, and about how long they will take.
+
+    Args:
+        jobs: what is to run, in the order in which the rules are to be named.
+        places: cores of this machine, or jobs at once on a cluster.
+        runs: the folder of the study's runs, where earlier ones left how long they took.
+    """
+    rules, earlier = Counter(job.rule for job in jobs), _earlier_seconds(runs)
+    seconds = [_expected_seconds(job, earlier) for job in jobs]
+    work = sum(part * min(job.threads, places) for job, part in zip(jobs, seconds))
+    source = "as long as earlier runs took" if any(rule in earlier for rule in rules) else "a guess: no earlier run tells"
+    return (
+        f"{len(jobs)} jobs: {', '.join(f'{count} {rule}' for rule, count in rules.items())}\n"
+        f"about {_duration(max(work / places, *seconds))} with {places} at once ({source})"
+    )
+
+
+def _earlier_seconds(runs: Path) -> dict:
+    """Wall seconds of earlier jobs, by their benchmark file, by (model, rule) and by rule."""
+    found = defaultdict(list)
+    for path in runs.glob("*/*/seed*/logs/*.tsv"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for key in (path, (path.parents[2], path.stem), path.stem) if len(lines) > 1 else ():
+            found[key].append(float(lines[-1].split("\t")[0]))
+    return found
+
+
+def _expected_seconds(job: Job, earlier: dict) -> float:
+    """What this job took before; else what the model took with other seeds; else what the rule took; else a guess."""
+    keys = [job.rule]
+    if job.benchmark:
+        path = Path(job.benchmark)
+        keys = [path, (path.parents[2], path.stem), job.rule]
+    known = next((earlier[key] for key in keys if key in earlier), None)
+    return statistics.median(known) if known else GUESSES.get(job.rule, GUESS_OF_OTHERS)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -139,6 +139,29 @@ def seeded(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def random_state() -> dict:
+    """The state of every global generator, as tensors and plain numbers."""
+    kind, words, position, has_gauss, gauss = np.random.get_state()
+    version, internal, gauss_next = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "accelerator": torch.get_device_module().get_rng_state() if torch.accelerator.is_available() else None,
+        "numpy": [kind, torch.from_numpy(words.astype(np.int64)), position, has_gauss, gauss],
+        "python": [version, torch.tensor(internal), gauss_next],
+    }
+
+
+def restore_random_state(state: dict) -> None:
+    """Puts back what random_state gave."""
+    torch.set_rng_state(state["torch"])
+    if state["accelerator"] is not None:
+        torch.get_device_module().set_rng_state(state["accelerator"])
+    kind, words, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, words.numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal.tolist()), gauss_next))
+
+
 def dequantise(x: Tensor, levels: int) -> Tensor:
     """A uniform point of each pixel's bin: x + (u - 1/2) / (L - 1), u ~ U[0, 1). Same shape as x."""
     return x + (torch.rand_like(x) - 0.5) / (levels - 1)
@@ -151,4 +174,5 @@ def is_conditional(model) -> bool:
 
 def hyperparameters(model_class) -> dict:
     """Defaults of `__init__`, by name."""
-    return {name: p.default for name, p in inspect.signature(model_class).parameters.items()}
+    parameters = inspect.signature(model_class).parameters.items()
+    return {name: p.default for name, p in parameters if p.default is not p.empty}

@@ -3,10 +3,6 @@
 import importlib
 import inspect
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,44 +10,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from pofxy.files import FileError, atomic, read_json, write_json
 from pofxy.protocol import Spec
 
 FORMAT = 1
 
 
-class StoreError(ValueError):
-    """A file is not what this module writes; the message names the file and the cause."""
-
-
-@contextmanager
-def atomic(path: Path | str) -> Iterator[Path]:
-    """Gives a temporary name beside `path` to write to; it takes the place of `path` only when all is written."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path | str, value) -> None:
-    """JSON, indented, written whole or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path | str):
-    """What write_json wrote. Raises StoreError where the file is none of it."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path}: {error}") from None
+# What a user of this module catches, whichever of the two files found the fault.
+StoreError = FileError
 
 
 def save_tree(path: Path | str, tree) -> None:

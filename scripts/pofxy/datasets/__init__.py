@@ -4,9 +4,19 @@ A file of this folder holds one class: `download(folder, offered)` puts the raw 
 `offered`, where a user without one may have put them; `read(folder)` gives them as `Images`.
 """
 
+import importlib
+import inspect
 from dataclasses import dataclass
 
 import numpy as np
+
+
+class DatasetError(ValueError):
+    """A data set is not what it should be; the message names the file or the class, and the cause."""
+
+
+class DownloadError(DatasetError):
+    """A data set cannot be had; the message says what to put where."""
 
 
 @dataclass(frozen=True)
@@ -26,3 +36,14 @@ class Images:
     levels: int
     class_names: tuple[str, ...]
     test_from: int | None = None
+
+
+def open_dataset(of: str, arguments: dict):
+    """An object of the one public class of datasets/{of}.py, made with these arguments."""
+    module = importlib.import_module(f"pofxy.datasets.{of}")
+    public = [
+        thing
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
+    ]
+    return public[0](**arguments)

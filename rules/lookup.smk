@@ -1,0 +1,55 @@
+"""What the rules look up, by wildcards or of the whole study; apart from them, as `snakemake --lint` asks."""
+
+import json
+import subprocess
+
+
+def undelivered_events(wildcards):
+    waiting = any((TRACKING / "outbox").glob("*.json"))
+    return [TRACKING / f"deliveries/{time.time_ns()}.json"] if waiting else []
+
+
+def source_of_dataset(wildcards):
+    return SOURCES[wildcards.dataset]
+
+
+def settings_of_model(wildcards):
+    return config["settings"].get(wildcards.model, {})
+
+
+def time_limit_of_model(wildcards):
+    return settings_of_model(wildcards).get("time_limit", config["time_limit"])
+
+
+def samples_of_run(wildcards):
+    return in_run(run_of(wildcards), "samples_x.npy") if "sample" in run_of(wildcards).verbs else []
+
+
+def judge_of_run(wildcards):
+    """The net whose features samples are compared on: the data set's own."""
+    judges = [run for run in RUNS if run.family == "judge" and run.dataset == wildcards.dataset]
+    return [path for run in judges for path in in_run(run, "model")] if "sample" in run_of(wildcards).verbs else []
+
+
+def sources_of_evaluation(wildcards):
+    known = catalog.models()
+    judges = [known[run.of] for run in RUNS if run.family == "judge"] if "sample" in run_of(wildcards).verbs else []
+    return source_files("evaluate.py", known[run_of(wildcards).of], *judges, *catalog.metrics().values())
+
+
+def print_plan():
+    """Says what is to be done, and about how long it takes."""
+    waiting = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
+    jobs = [plan.Job(rule.name, job.threads, job.benchmark) for rule in workflow.rules for job in waiting if job.rule is rule]
+    places = workflow.cores if workflow.local_exec else workflow.nodes
+    print(plan.describe(jobs, places, RESULTS / "runs"), file=sys.stderr)
+
+
+def render_partial_report():
+    """Renders what there is, and makes Snakemake forget the files, so that the next run renders the whole report anew."""
+    script = Path(workflow.basedir) / "scripts/partial.py"
+    subprocess.run([sys.executable, script], input=json.dumps(config), text=True)
+    for path in (*rules.collect.output, *rules.report.output):
+        workflow.persistence.cleanup_metadata(path)
+        if Path(path).exists():
+            os.utime(path, (0, 0))

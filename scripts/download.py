@@ -1,0 +1,15 @@
+"""Puts the raw files of a data set into its folder."""
+
+from pofxy.job import job
+
+with job(snakemake, "download"):
+    from pathlib import Path
+
+    from pofxy.datasets import open_dataset
+    from pofxy.files import atomic
+
+    dataset = open_dataset(snakemake.params.of, snakemake.params.arguments)
+    with atomic(snakemake.output[0]) as folder:
+        folder.mkdir()
+        # Where a user without a network may have put the files.
+        dataset.download(folder, offered=Path("downloads") / snakemake.wildcards.dataset)

@@ -1,0 +1,24 @@
+"""Scores one fitted model on the test split: the only place where that split is touched."""
+
+from pofxy.job import job
+
+with job(snakemake, "evaluate"):
+    from pofxy import splits, store, tracking
+    from pofxy.evaluation import Evidence, Outputs, evaluate
+
+    given, run, results = snakemake.input, snakemake.params.run, snakemake.config["results"]
+    evaluate(
+        Evidence(
+            store.load_model(given.model),
+            *splits.load_split(*given.test),
+            store.load_spec(given.spec),
+            samples=splits.load(given.samples[0]) if given.samples else None,
+            judge=store.load_model(given.judge[0]) if given.judge else None,
+            seed=run.seed,
+        ),
+        run,
+        Outputs(snakemake.output.scores, snakemake.output.pictures, snakemake.output.cost),
+        tracker := tracking.Tracker(results, run.key),
+    )
+    tracker.flush()
+    tracking.deliver_if_due(results)

@@ -1,0 +1,32 @@
+"""A folder of IDX files, the format of MNIST: `idx:path/to/folder`.
+
+train-images* holds images (N, H, W) or (N, H, W, C) of unsigned bytes, train-labels* their labels 0..K-1, each gzipped (.gz)
+or not. Where t10k-* or test-* stand beside them, they are the official test split.
+"""
+
+import shutil
+from pathlib import Path
+
+from pofxy.datasets import Images
+from pofxy.datasets._idx_format import find_pairs, read_images
+
+
+class Idx:
+    """The user's own files, copied.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str):
+        self.path = Path(path)
+
+    def download(self, folder: Path, offered: Path) -> None:
+        """Copies the two or four files into `folder`."""
+        for pair in find_pairs(self.path):
+            for file in pair:
+                shutil.copyfile(file, folder / file.name)
+
+    def read(self, folder: Path) -> Images:
+        """All images, (N, C, H, W), 256 levels."""
+        return read_images(folder)

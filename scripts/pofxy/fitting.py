@@ -1,0 +1,81 @@
+"""Fits one model and writes all that is known of the fit: the model, its history, its cost, and the same for MLflow."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pofxy import cost, files, job, protocol, store
+from pofxy.run import Run
+from pofxy.training import Trainer
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a fit goes: the model's folder, history.csv, and train.json with its cost and origin."""
+
+    model: str
+    history: str
+    cost: str
+
+
+def fit(run: Run, hyperparameters: dict, data: protocol.Data, outputs: Outputs, sources: list[str], origin: dict, tracker) -> None:
+    """Fits and saves.
+
+    Args:
+        run: what to fit, on what, with which seed.
+        hyperparameters: deviations from the defaults of the model's `__init__`.
+        data: train and val split.
+        outputs: written whole or not at all.
+        sources: the files that the fit is made of; a checkpoint of other ones is not resumed.
+        origin: as provenance() gives it.
+        tracker: hears of the parameters at once and of the curves on the way.
+    """
+    model_class = store.model_class(run.family, run.of)
+    settings = protocol.hyperparameters(model_class) | hyperparameters
+    tags = {"family": run.family, "dataset": run.dataset, "model": run.model, "seed": run.seed}
+    tracker.open(settings, tags | {"commit": origin["commit"], "config_hash": origin["config_hash"]})
+    tracker.flush()
+
+    folder = Path(outputs.model).parent
+    trainer = Trainer(
+        checkpoint=folder / "checkpoint.safetensors",
+        fingerprint=_fingerprint(run, hyperparameters, sources, data),
+        on_epoch=lambda epoch, metrics: tracker.metrics({f"epoch/{name}": value for name, value in metrics.items()}, step=epoch),
+        log=job.progress,
+    )
+    protocol.seeded(run.seed)
+    model = model_class(**hyperparameters)
+    with cost.stopwatch() as took:
+        model.fit(data, trainer)
+    # A resumed training has spent what the earlier attempts did, too.
+    seconds = max(took["seconds"], trainer.history[-1]["seconds"] if trainer.history else 0)
+
+    if isinstance(model, torch.nn.Module):
+        model.cpu()
+    store.save_model(outputs.model, model, run.family, run.of, hyperparameters, data.spec)
+    # One row per epoch; a model that is not trained in epochs has none.
+    columns = list(dict.fromkeys(name for row in trainer.history for name in row)) or ["epoch"]
+    files.write_csv(outputs.history, trainer.history, columns)
+    figures = {
+        "parameters": cost.count_parameters(model),
+        "fit_seconds": seconds,
+        "fit_core_seconds": took["core_seconds"],
+        "peak_mb": cost.peak_megabytes(),
+        "model_bytes": cost.folder_bytes(outputs.model),
+    }
+    files.write_json(outputs.cost, figures | {"provenance": origin, "settings": settings})
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    tracker.metrics({f"cost/{name}": value for name, value in figures.items()})
+    tracker.model(outputs.model)
+    tracker.finish()
+    tracker.flush()
+
+
+def _fingerprint(run: Run, hyperparameters: dict, sources: list[str], data: protocol.Data) -> str:
+    digest = hashlib.sha256(repr((run, sorted(hyperparameters.items()), data.spec, len(data.x))).encode())
+    for source in sorted(sources):
+        digest.update(Path(source).read_bytes())
+    digest.update(data.y.numpy().tobytes())
+    return digest.hexdigest()

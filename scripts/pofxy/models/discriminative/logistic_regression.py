@@ -1,0 +1,34 @@
+"""Logistic regression: a linear classifier that gives probabilities.
+
+    p(y = k | x) = exp(w_k . x + b_k) / sum_j exp(w_j . x + b_j),
+    minimise over w, b   -C sum_n log p(y_n | x_n) + 1/2 sum_k |w_k|^2
+
+The discriminative partner of naive Bayes: the same family of decision boundaries, fitted to p(y | x) instead of p(x, y).
+
+Reference: D. R. Cox, "The regression analysis of binary sequences", J. Royal Statistical Society B, 1958; fitted by scikit-learn.
+"""
+
+import torch
+from sklearn.linear_model import LogisticRegression as Estimator
+
+from pofxy.protocol import FromProbabilities
+
+
+class LogisticRegression(FromProbabilities):
+    """scikit-learn's, on the pixels or columns as they come.
+
+    Args:
+        inverse_penalty: C, the weight of the data against the penalty.
+        max_iterations: of L-BFGS.
+    """
+
+    def __init__(self, inverse_penalty: float = 1.0, max_iterations: int = 1000):
+        self.estimator = Estimator(C=inverse_penalty, max_iter=max_iterations)
+
+    def fit(self, data, trainer):
+        """Fits on the train split of data; there is nothing to train in steps."""
+        self.estimator.fit(data.x.flatten(1).numpy(), data.y.numpy())
+
+    def predict_proba(self, x):
+        """p(y | x), (N, K)."""
+        return torch.from_numpy(self.estimator.predict_proba(x.flatten(1).numpy()))

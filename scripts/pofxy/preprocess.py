@@ -1,0 +1,201 @@
+"""Splits a data set, writes it as arrays that can be memory-mapped, and audits what was written."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pofxy.datasets import DatasetError, Images
+from pofxy.files import atomic, write_json
+
+# Images turned into float32 at once.
+BLOCK = 4096
+
+
+def preprocess(name: str, images: Images, folder: Path, test: float = 0.2, val: float = 0.1, seed: int = 0) -> None:
+    """Writes {train,val,test}_{x,y}.npy, spec.json and audit.json into `folder`.
+
+    Args:
+        name: of the data set.
+        images: all of them.
+        folder: it exists or is made.
+        test, val, seed: as in `split`.
+
+    Raises:
+        DatasetError: where the images or the split cannot serve.
+    """
+    parts = split(images, test, val, seed, name)
+    write(images, parts, folder)
+    write_json(folder / "spec.json", spec(name, images))
+    official = images.test_from is not None
+    shares = {"seed": seed, "val": val, "test": None if official else test, "official_test": official}
+    write_json(folder / "audit.json", {"split": shares} | audit(images, parts, folder))
+
+
+def split(images: Images, test: float = 0.2, val: float = 0.1, seed: int = 0, name: str = "data set") -> dict[str, np.ndarray]:
+    """Indices of the images of each split, stratified by class.
+
+    Each split is in an order that the seed draws, the official test split too: the first n of it are a fair sample.
+
+    Args:
+        images: all of them.
+        test: share of all images, heeded only where there is no official test split.
+        val: share of all images; of those before the official test split where there is one.
+        seed: of the draw.
+        name: of the data set, for the errors.
+
+    Returns:
+        "train", "val" and "test", each (n,) int64; together every image once.
+
+    Raises:
+        DatasetError: where a class cannot stand in each split, there is one class only, labels are not 0..K-1, or grey levels
+            are not 0..L-1.
+    """
+    _check(images, name)
+    rest = np.arange(len(images.y) if images.test_from is None else images.test_from)
+    held_out = _number(val, len(rest))
+    if images.test_from is None:
+        rest, tested = _hold_out(images, rest, _number(test, len(rest)), "test", seed, name)
+    else:
+        tested = np.random.default_rng(seed).permutation(np.arange(images.test_from, len(images.y)))
+        _check_every_class(images, tested, "test", name)
+    train, validated = _hold_out(images, rest, held_out, "val", seed, name)
+    return {"train": train, "val": validated, "test": tested}
+
+
+def write(images: Images, parts: dict[str, np.ndarray], folder: Path) -> None:
+    """Writes {part}_x.npy, float32 (n, C, H, W) = q / (L - 1), and {part}_y.npy, int64 (n,).
+
+    x goes to the disk in blocks: no second copy of the images is ever in memory.
+
+    Args:
+        images: all of them.
+        parts: indices, as `split` gives them.
+        folder: where the arrays go; each takes its place only when it is whole.
+    """
+    grey = (np.arange(images.levels) / (images.levels - 1)).astype(np.float32)  # (L,)
+    for part, index in parts.items():
+        with atomic(folder / f"{part}_x.npy") as temporary:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (len(index), *images.x.shape[1:])}
+            # Not a memory map: on a full disk a write to one ends the process without a word.
+            with open(temporary, "wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for block in _blocks(images, index):
+                    grey[block].tofile(file)
+        with atomic(folder / f"{part}_y.npy") as temporary:
+            np.save(temporary, images.y[index].astype(np.int64))
+
+
+def spec(name: str, images: Images) -> dict:
+    """The content of spec.json: the fields of `protocol.Spec`."""
+    return {
+        "name": name,
+        "shape": list(images.x.shape[1:]),
+        "classes": len(images.class_names),
+        "levels": images.levels,
+        "class_names": list(images.class_names),
+    }
+
+
+def audit(images: Images, parts: dict[str, np.ndarray], folder: Path) -> dict:
+    """What a reader of the results should know of the data.
+
+    Args:
+        images: all of them.
+        parts: indices, as `split` gives them.
+        folder: holds the arrays that `write` wrote.
+
+    Returns:
+        counts: images per class, by split.
+        duplicates: exact ones. within_train: train images that repeat an earlier one; val_in_train and test_in_train: images of
+            these splits that also are train images.
+        constant_pixels: of the C H W numbers of an image, those that are the same in every train image.
+        levels: declared, used (how many distinct ones), lowest and highest.
+        sha256: of each file, by its name.
+    """
+    digests = {part: _digests(images, index) for part, index in parts.items()}
+    known = set(digests["train"])
+    used = np.zeros(256, bool)
+    for index in parts.values():
+        for block in _blocks(images, index):
+            used |= np.bincount(block.ravel(), minlength=256) > 0
+    levels = np.flatnonzero(used)
+    first = images.x[parts["train"][0]]  # (C, H, W)
+    constant = np.ones_like(first, bool)
+    for block in _blocks(images, parts["train"]):
+        constant &= (block == first).all(0)
+    arrays = [folder / f"{part}_{letter}.npy" for part in parts for letter in "xy"]
+    return {
+        "counts": {part: _counts(images, index) for part, index in parts.items()},
+        "duplicates": {
+            "within_train": len(digests["train"]) - len(known),
+            "val_in_train": sum(digest in known for digest in digests["val"]),
+            "test_in_train": sum(digest in known for digest in digests["test"]),
+        },
+        "constant_pixels": int(constant.sum()),
+        "levels": {"declared": images.levels, "used": len(levels), "lowest": int(levels[0]), "highest": int(levels[-1])},
+        "sha256": {array.name: _sha256(array) for array in arrays},
+    }
+
+
+def _number(share: float, of: int) -> int:
+    """A share in whole images, rounded up; the small number keeps .07 * 100 = 7.000000000000001 at 7."""
+    return math.ceil(share * of - 1e-9)
+
+
+def _hold_out(images: Images, index: np.ndarray, number: int, part: str, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """What is left of the indices, and `number` of them that are held out for a split, both stratified and shuffled."""
+    from sklearn.model_selection import train_test_split
+
+    classes = len(images.class_names)
+    if not classes <= number <= len(index) - classes:
+        needed = f"{classes} classes need {classes} at least, and as many left"
+        raise DatasetError(f"{name}: split.{part}: {number} of {len(index)} images; {needed}")
+    _check_every_class(images, index, f"train and {part}", name, least=2)
+    rest, held_out = train_test_split(index, test_size=number, stratify=images.y[index], random_state=seed)
+    _check_every_class(images, rest, "train", name)
+    _check_every_class(images, held_out, part, name)
+    return rest, held_out
+
+
+def _check_every_class(images: Images, index: np.ndarray, part: str, name: str, least: int = 1) -> None:
+    count = np.bincount(images.y[index], minlength=len(images.class_names))
+    k = int(count.argmin())
+    if count[k] < least:
+        total = int((images.y == k).sum())
+        raise DatasetError(f"{name}: class {images.class_names[k]} has too few images, {total} in all: {count[k]} for {part}")
+
+
+def _check(images: Images, name: str) -> None:
+    x, y, levels, classes = images.x, images.y, images.levels, len(images.class_names)
+    if x.ndim != 4 or x.dtype != np.uint8 or len(x) != len(y):
+        raise DatasetError(f"{name}: {x.dtype} images {x.shape} and {len(y)} labels; uint8 (N, C, H, W) and N are needed")
+    if x.size == 0:
+        raise DatasetError(f"{name}: there is no image")
+    if x.max() >= levels:
+        raise DatasetError(f"{name}: a pixel has grey level {x.max()}; with {levels} levels they are 0..{levels - 1}")
+    if classes < 2:
+        raise DatasetError(f"{name}: one class only, {', '.join(images.class_names)}; two are needed at least")
+    if y.min() < 0 or y.max() >= classes:
+        raise DatasetError(f"{name}: labels {y.min()}..{y.max()}; with {classes} classes they are 0..{classes - 1}")
+
+
+def _blocks(images: Images, index: np.ndarray) -> Iterator[np.ndarray]:
+    """The grey levels of a split, (B, C, H, W) uint8 at once."""
+    for start in range(0, len(index), BLOCK):
+        yield images.x[index[start : start + BLOCK]]
+
+
+def _counts(images: Images, index: np.ndarray) -> list[int]:
+    return np.bincount(images.y[index], minlength=len(images.class_names)).tolist()
+
+
+def _digests(images: Images, index: np.ndarray) -> list[bytes]:
+    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for block in _blocks(images, index) for image in block]
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,149 @@
+"""How every chart of the report looks, and the dot plot that several of them are. Charts are SVG text: no file, no font."""
+
+import io
+import re
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup, escape
+
+# Okabe and Ito's colours, which stay apart for colour-blind eyes.
+COLOURS = {"discriminative": "#0072b2", "generative": "#d55e00", "reference": "#6b7280"}
+INK, MUTED, GRID = "#1f2430", "#667085", "#e3e6eb"
+
+# Text stays text, and the page's own font replaces the one it was measured with, which is wider.
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#b5bac4",
+    "axes.linewidth": 0.7,
+    "axes.labelcolor": MUTED,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "lines.linewidth": 1.3,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+}
+
+
+@contextmanager
+def axes(width: float, height: float):
+    """(figure, axes) of `width` by `height` inches in the house style; the figure is closed afterwards."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context(STYLE):
+        figure, plot = pyplot.subplots(figsize=(width, height), layout="constrained")
+        try:
+            yield figure, plot
+        finally:
+            pyplot.close(figure)
+
+
+def svg(figure, label: str) -> Markup:
+    """A figure as inline SVG that scales with the page; `label` tells what it shows to those who cannot see it."""
+    import matplotlib
+
+    # Its own salt: two charts on one page must not share the ids of their parts.
+    with matplotlib.rc_context({"svg.hashsalt": label}):
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    width, height = figure.get_size_inches() * 72
+    body = buffer.getvalue()
+    body = body[body.index(">", body.index("<svg")) + 1 :]
+    # Matplotlib numbers its groups alike in every figure, and nothing refers to these numbers.
+    body = re.sub(r'<g id="[^"]*"', "<g", body)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width:g} {height:g}"'
+    return Markup(f'{head} style="width:{width * 4 / 3:.0f}px" role="img" aria-label="{escape(label)}">{body}')
+
+
+def dots(rows: pd.DataFrame, xlabel: str, label: str, log: bool = False, lines: dict[str, float] | None = None) -> Markup | None:
+    """A dot plot: one line per model, its value and its interval, the best on top.
+
+    Args:
+        rows: of `Study.summary`, one data set and one unit; `hollow` (bool) and `note` (text at the right) may be added.
+        xlabel: what the axis measures, with its unit.
+        label: what the chart shows, in words.
+        log: whether the axis is logarithmic; values that are not positive are left out then.
+        lines: reference values, drawn as dashed lines with their names.
+
+    Returns:
+        The chart; None where no value is a finite number.
+    """
+    rows = rows[np.isfinite(rows["value"]) & ((rows["value"] > 0) | (not log))]
+    if rows.empty:
+        return None
+    better = bool(rows["higher_is_better"].iloc[0])
+    rows = rows.sort_values("value", ascending=better, kind="stable").reset_index(drop=True)  # the best gets the highest y
+    with axes(7.2, 0.75 + 0.2 * len(rows)) as (figure, plot):
+        for y, row in rows.iterrows():
+            colour = COLOURS.get(row["family"], MUTED)
+            low, high = row["low"], row["high"]
+            if np.isfinite(low) and np.isfinite(high):
+                low = max(low, row["value"] / 100) if log else low  # an interval that reaches 0 has no end on a log axis
+                plot.plot([low, high], [y, y], color=colour, linewidth=2, alpha=0.4, solid_capstyle="round")
+            fill = "white" if row.get("hollow", False) else colour
+            plot.plot(row["value"], y, "o", color=colour, markerfacecolor=fill, markersize=5, markeredgewidth=1.2)
+            if row.get("note", ""):
+                plot.annotate(row["note"], (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=7, color=MUTED)
+        for name, value in (lines or {}).items():
+            plot.axvline(value, color=COLOURS["reference"], linewidth=0.9, linestyle=(0, (3, 2)))
+            plot.annotate(name, (value, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7, color=MUTED)
+        plot.set_yticks(range(len(rows)), rows["model"])
+        plot.tick_params(axis="y", labelcolor=INK)
+        plot.set_ylim(-0.6, len(rows) - 0.4)
+        plot.spines["left"].set_visible(False)
+        if log:
+            log_axis(plot.xaxis, [*rows["value"], *(lines or {}).values()])
+        plot.set_xlabel(xlabel)
+        return svg(figure, label)
+
+
+def log_axis(axis, values) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5, or at the powers of ten alone where many of them are in view."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    values = [value for value in values if np.isfinite(value) and value > 0]
+    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    wide = np.log10(max(values) / min(values)) > 2 if values else False
+    axis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"))
+
+
+def heading(study, dataset: str) -> Markup:
+    """The name of the data set above its charts, where the study has several."""
+    return Markup("<h4>{}</h4>").format(dataset) if len(study.datasets) > 1 else Markup("")
+
+
+def gallery(pictures: list[tuple[str, str, str, str]], alt: str, kind: str = "") -> Markup:
+    """Pictures side by side, each above its name.
+
+    Args:
+        pictures: (name, family, data URI, remark after the name or "").
+        alt: what they show, for those who cannot see them.
+        kind: "wide" for pictures that are wider than high.
+    """
+    cell = Markup('<figure class="{}"><img src="{}" alt="{}"><figcaption>{} <small>{}</small></figcaption></figure>')
+    cells = [cell.format(family, picture, f"{alt}: {name}", name, note) for name, family, picture, note in pictures]
+    return Markup('<div class="pictures {}">{}</div>').format(kind, Markup("").join(cells))

@@ -1,0 +1,54 @@
+"""Samples beside real images
+
+The first grid shows images of the test split, each other one what a model draws; the number is the Fréchet distance of its
+samples, the smallest first. The references stand last: `real_train` is what perfect samples would look like,
+`independent_pixels` what no model should be content with. Look for classes that are missing, for images that come again and
+again, and for shapes that no real image has. Good looks do not make a good density: see bits per dimension.
+"""
+
+import io
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+from pofxy.report import chart
+from pofxy.report.study import data_uri
+
+ORDER = 10
+COLUMNS, ROWS, GAP, SIDE = 10, 10, 2, 56  # as the samples' own grids
+
+
+def sample_grids(study):
+    """A grid of pictures for each data set; None where nothing was sampled."""
+    parts = []
+    for dataset in study.datasets:
+        found = study.summary[(study.summary["dataset"] == dataset) & (study.summary["metric"] == "frechet_distance")]
+        distance = dict(zip(found["model"], found["value"], strict=True))
+        pictured = study.pictured(dataset, "samples.png")
+        if not pictured:
+            continue
+        pictured.sort(key=lambda pair: (pair[1] == "reference", distance.get(pair[0], np.inf)))
+        grids = [
+            (model, family, study.picture(dataset, model, "samples.png"), f"{distance[model]:.3g}" if model in distance else "")
+            for model, family in pictured
+        ]
+        real = study.real_images(dataset, COLUMNS * ROWS)
+        if real is not None:
+            grids.insert(0, ("real test images", "real", data_uri(_grid(real[0])), ""))
+        parts.append(chart.heading(study, dataset) + chart.gallery(grids, "grid of images"))
+    return Markup("").join(parts) or None
+
+
+def _grid(x: np.ndarray) -> bytes:
+    """PNG of (N, C, H, W) images in [0, 1]; with ten classes, a class a column."""
+    scale = max(1, round(SIDE / x.shape[2]))  # whole pixels are repeated: a viewer would blur them
+    pixels = np.rint(x.clip(0, 1) * 255).astype(np.uint8).repeat(scale, 2).repeat(scale, 3)
+    n, channels, height, width = pixels.shape
+    sheet = np.full((-(-n // COLUMNS) * (height + GAP) + GAP, COLUMNS * (width + GAP) + GAP, channels), 255, np.uint8)
+    for i, image in enumerate(pixels):
+        top, left = GAP + i // COLUMNS * (height + GAP), GAP + i % COLUMNS * (width + GAP)
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

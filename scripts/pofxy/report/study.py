@@ -1,0 +1,151 @@
+"""What a finished study left behind, as the report and its figures read it.
+
+Runs may have failed and files may be missing: everything here gives what there is, and None or an empty table where there is
+nothing.
+"""
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+SCORE_TEXT = ["dataset", "model", "family", "metric", "unit", "estimator", "split"]
+SCORE_NUMBERS = ["seed", "value", "ci_low", "ci_high", "n"]
+RUN_TEXT = ["dataset", "model", "family", "status", "reason", "verbs", "mlflow_run_id"]
+RUN_NUMBERS = ["seed", "parameters", "fit_seconds", "sample_seconds_per_1000", "predict_ms_per_image", "peak_mb", "model_bytes"]
+# An estimator that only bounds the true value says so in its name.
+BOUND = re.compile("bound|elbo|iwae", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The results of one study.
+
+    Attributes:
+        config: the study's config.
+        results: its folder.
+        scores: scores.csv, one row per score; text is never missing, numbers may be NaN; `higher_is_better` is bool.
+        runs: runs.csv, one row per run.
+    """
+
+    config: dict
+    results: Path
+    scores: pd.DataFrame
+    runs: pd.DataFrame
+
+    @classmethod
+    def read(cls, results: Path | str, config: dict) -> "Study":
+        """Reads the two tables of `results`/report; a table that is missing is empty."""
+        results = Path(results)
+        scores = _table(results / "report/scores.csv", SCORE_TEXT, SCORE_NUMBERS, ["higher_is_better"])
+        runs = _table(results / "report/runs.csv", RUN_TEXT, RUN_NUMBERS)
+        scores["higher_is_better"] = scores["higher_is_better"].str.lower().isin(["true", "1"])
+        return cls(config, results, scores, runs)
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """Names of the data sets, in the order of the runs."""
+        return list(dict.fromkeys([*self.runs["dataset"], *self.scores["dataset"]]))
+
+    def folder(self, dataset: str, model: str, seed: int) -> Path:
+        """Where a run's files lie."""
+        return self.results / "runs" / dataset / model / f"seed{int(seed)}"
+
+    def history(self, dataset: str, model: str, seed: int) -> pd.DataFrame | None:
+        """history.csv, one row per epoch; None for a run that has none, or no epoch in it."""
+        try:
+            history = pd.read_csv(self.folder(dataset, model, seed) / "history.csv")
+        except (FileNotFoundError, pd.errors.EmptyDataError):
+            return None
+        return history if len(history) and "epoch" in history else None
+
+    def train(self, dataset: str, model: str, seed: int) -> dict:
+        """train.json; empty where the run has none."""
+        return self.json(self.folder(dataset, model, seed) / "train.json")
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Scores over the seeds: one row per data set, model, metric, unit, split and estimator.
+
+        Columns: those, family, higher_is_better, n, `value` (the mean), `low` and `high` (the interval of the one seed, or the
+        least and the greatest of several), `seeds` (how many), `bound` (the true value may be better).
+        """
+        one = ["dataset", "model", "family", "metric", "unit", "split", "estimator"]
+        found = self.scores.groupby(one, sort=False, as_index=False).agg(
+            higher_is_better=("higher_is_better", "first"),
+            n=("n", "max"),
+            value=("value", "mean"),
+            least=("value", "min"),
+            greatest=("value", "max"),
+            ci_low=("ci_low", "first"),
+            ci_high=("ci_high", "first"),
+            seeds=("seed", "nunique"),
+        )
+        single = found["seeds"] == 1
+        found["low"] = found["ci_low"].where(single, found["least"])
+        found["high"] = found["ci_high"].where(single, found["greatest"])
+        found["bound"] = found["estimator"].str.contains(BOUND)
+        return found.drop(columns=["least", "greatest", "ci_low", "ci_high"])
+
+    def costs(self, dataset: str) -> pd.DataFrame:
+        """Means over the seeds that ended well, by model: the columns of runs.csv that are numbers, and `family`."""
+        good = self.runs[(self.runs["dataset"] == dataset) & (self.runs["status"] == "ok")]
+        means = good.groupby("model", sort=False)[RUN_NUMBERS[1:]].mean()
+        return means.join(good.groupby("model")["family"].first())
+
+    def pictured(self, dataset: str, name: str) -> list[tuple[str, str]]:
+        """(model, family) of each model whose first seed left the picture `name`, in the order of the runs."""
+        rows = self.runs[self.runs["dataset"] == dataset].drop_duplicates("model")
+        return [(r.model, r.family) for r in rows.itertuples() if (self.folder(dataset, r.model, r.seed) / name).is_file()]
+
+    def picture(self, dataset: str, model: str, name: str) -> str:
+        """The picture `name` of a model's first seed, as a data URI."""
+        seed = self.runs[(self.runs["dataset"] == dataset) & (self.runs["model"] == model)]["seed"].iloc[0]
+        return data_uri((self.folder(dataset, model, seed) / name).read_bytes())
+
+    def real_images(self, dataset: str, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """x (count, C, H, W) and y (count,) of the test split, the classes in turn; None for tables, or where there is none."""
+        paths = [self.results / "data" / dataset / f"test_{name}.npy" for name in "xy"]
+        if not all(path.is_file() for path in paths):
+            return None
+        # Memory-mapped: a page of pictures needs a few of them.
+        x, y = (np.load(path, mmap_mode="r") for path in paths)
+        if x.ndim != 4:
+            return None
+        y = np.asarray(y)
+        turn = np.empty(len(y), dtype=int)  # how many of its class come before each image
+        for label in np.unique(y):
+            turn[y == label] = np.arange((y == label).sum())
+        first = np.lexsort((y, turn))[:count]
+        return np.asarray(x[first]), y[first]
+
+    @staticmethod
+    def json(path: Path) -> dict:
+        """A JSON object; empty where there is no such file, or only a part of one."""
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {"value": value}
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG as an address that holds the picture itself."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _table(path: Path, text: list[str], numbers: list[str], flags: list[str] = ()) -> pd.DataFrame:
+    # As text first: a model that is called "nan" or "1e5" keeps its name.
+    columns = [*text, *numbers, *flags]
+    table = pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=columns, dtype=str)
+    for name in columns:
+        table[name] = table.get(name, pd.Series("", table.index))
+    for name in numbers:
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+    table["seed"] = table["seed"].fillna(0).astype(int)
+    return table

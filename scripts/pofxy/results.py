@@ -1,0 +1,109 @@
+"""Gathers what the runs of a study left in its results folder into two tables, and closes the study in MLflow.
+
+A run that is not whole has a row in runs.csv with its status and the cause.
+"""
+
+from pathlib import Path
+
+from pofxy import files, plan, tables, tracking
+from pofxy.run import Run
+
+def collect(config: dict) -> None:
+    """Writes report/scores.csv and report/runs.csv from what is there, whole study or not, and sends all that waits to MLflow."""
+    results, runs = Path(config["results"]), plan.runs(config)
+    for run in runs:
+        _track_benchmarks(results, run)
+    tracking.deliver(results)
+    ids = tracking.run_ids(results)
+    rows = [_row(results, run, runs, ids) for run in runs]
+    whole = {(row["dataset"], row["model"], row["seed"]) for row in rows if row["status"] == "ok"}
+    scores = []
+    for run in runs:
+        if run.family != "judge" and (run.dataset, run.model, run.seed) in whole:
+            scores += files.read_csv(_folder(results, run) / "scores.csv")
+    files.write_csv(results / "report/scores.csv", scores, tables.SCORES)
+    files.write_csv(results / "report/runs.csv", rows, tables.RUNS)
+
+
+def read_runs(config: dict) -> list[dict[str, str]]:
+    """The rows of report/runs.csv."""
+    return files.read_csv(Path(config["results"]) / "report/runs.csv")
+
+
+def close(config: dict) -> None:
+    """Ends the study's parent run of each data set in MLflow, with the report as an artifact."""
+    results, runs = Path(config["results"]), read_runs(config)
+    for dataset in plan.sources(config):
+        failed = [run["model"] for run in runs if run["dataset"] == dataset and run["status"] != "ok"]
+        tracker = tracking.Tracker(results, dataset)
+        for name in ("index.html", "scores.csv", "runs.csv"):
+            tracker.artifact(results / "report" / name, "report")
+        tracker.finish("FAILED" if failed else "FINISHED", f"failed: {', '.join(failed)}" if failed else "")
+        tracker.flush()
+    tracking.deliver(results)
+
+
+def _row(results: Path, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
+    status, reason = _status(results, run, runs)
+    train, sample, evaluate = (_figures(_folder(results, run) / f"{stage}.json") for stage in ("train", "sample", "evaluate"))
+    per_1000 = 1000 * sample["sample_seconds"] / sample["n"] if sample else None
+    return {
+        "dataset": run.dataset,
+        "model": run.model,
+        "family": run.family,
+        "seed": run.seed,
+        "status": status,
+        "reason": reason,
+        "verbs": " ".join(run.verbs),
+        **{name: train.get(name) for name in ("parameters", "fit_seconds", "peak_mb", "model_bytes")},
+        "sample_seconds_per_1000": per_1000,
+        "predict_ms_per_image": evaluate.get("predict_ms_per_image"),
+        "mlflow_run_id": ids.get(run.key),
+    }
+
+
+def _status(results: Path, run: Run, runs: list[Run]) -> tuple[str, str]:
+    """ok, or failed or timeout with the cause: the run's own, or that of what it needs."""
+    folder = _folder(results, run)
+    if (folder / ("train.json" if run.family == "judge" else "scores.csv")).is_file():
+        return "ok", ""
+    failure = _figures(folder / "failure.json")
+    if failure:
+        return failure["status"], f"{failure['stage']}: {failure['reason']}"
+    data = _figures(results / "data" / run.dataset / "failure.json")
+    if data:
+        return "failed", f"data set {run.dataset}: {data['stage']}: {data['reason']}"
+    judges = [other for other in runs if other.family == "judge" and other.dataset == run.dataset and other != run]
+    for judge in judges if "sample" in run.verbs else []:
+        failure = _figures(_folder(results, judge) / "failure.json")
+        if failure:
+            return "failed", f"{judge.model}: {failure['reason']}"
+    if (folder / "logs").is_dir():
+        return "failed", "ended without a word: killed, perhaps for its memory; the log's last line is the last that is known"
+    return "failed", "did not run"
+
+
+def _track_benchmarks(results: Path, run: Run) -> None:
+    """Snakemake's figures of a job are there only after the job: the next delivery sends them."""
+    tracker = tracking.Tracker(results, run.key)
+    for path in sorted((_folder(results, run) / "logs").glob("*.tsv")):
+        rows = files.read_csv(path, delimiter="\t")
+        if rows:
+            tracker.metrics({f"benchmark/{path.stem}/{name}": float(value) for name, value in rows[0].items() if _is_number(value)})
+    tracker.flush()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.lower() != "nan"
+
+
+def _figures(path: Path) -> dict:
+    return files.read_json(path) if path.is_file() else {}
+
+
+def _folder(results: Path, run: Run) -> Path:
+    return results / "runs" / run.key

@@ -1,0 +1,21 @@
+"""The columns of the tables in results/report: a public contract, as is their order. Standard library only."""
+
+# What a score says of itself, and in scores.csv whose it is.
+SCORE = ("metric", "value", "ci_low", "ci_high", "higher_is_better", "unit", "estimator", "split", "n")
+WHOSE = ("dataset", "model", "family", "seed")
+SCORES = (*WHOSE, *SCORE)
+
+# runs.csv: one row for every run that the study planned, whether it is whole or not.
+RUNS = (
+    *WHOSE,
+    "status",
+    "reason",
+    "verbs",
+    "parameters",
+    "fit_seconds",
+    "sample_seconds_per_1000",
+    "predict_ms_per_image",
+    "peak_mb",
+    "model_bytes",
+    "mlflow_run_id",
+)

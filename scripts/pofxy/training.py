@@ -1,0 +1,250 @@
+"""The one training loop for torch models.
+
+A model describes its players: each has parameters and a loss that they minimise. One player is the usual case; two make a
+generative adversarial net. The loop does what all have in common: device, mixed precision, fused optimiser, learning-rate
+schedule, early stopping on val, checkpoint and resume at epoch grain, detection of divergence, progress with the time left.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pofxy import protocol, store
+
+PROGRESS_SECONDS = 5
+
+
+class Diverged(RuntimeError):
+    """A loss is no longer a finite number; the message names the loss and the epoch."""
+
+
+@dataclass
+class Player:
+    """One set of parameters and the loss that they minimise.
+
+    Attributes:
+        loss: (x, y) of one batch -> a scalar, or a dict of scalars of which "loss" is minimised and the others are recorded.
+        parameters: what this player moves.
+        learning_rate: at its height.
+        betas: Adam's.
+        weight_decay: decoupled (AdamW).
+        schedule: "constant", "cosine" (from the height to 0) or "one_cycle" (up for a quarter of the steps, then to 0).
+        every: one step of this player for so many steps of the loop.
+        name: prefix of its columns in the history; "" for the only player.
+        after: called after each of its steps, e.g. to move an average of the parameters.
+    """
+
+    loss: Callable[[Tensor, Tensor], Tensor | dict[str, Tensor]]
+    parameters: list[torch.nn.Parameter]
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    every: int = 1
+    name: str = ""
+    after: Callable[[], None] | None = None
+
+    def __post_init__(self):
+        self.parameters = list(self.parameters)
+
+
+@dataclass
+class Trainer:
+    """Trains a model's players on a data set.
+
+    Attributes:
+        device: None for the accelerator that is there, else the CPU.
+        checkpoint: a file to resume from and to save to; None to do neither.
+        fingerprint: of all that the training is made of; a checkpoint of another one is ignored.
+        checkpoint_seconds: at least so long between two checkpoints.
+        on_epoch: gets the number of the epoch, from 1, and its metrics by name.
+        log: gets progress lines.
+        history: one dict per epoch, as on_epoch gets them.
+    """
+
+    device: torch.device | str | None = None
+    checkpoint: Path | None = None
+    fingerprint: str = ""
+    checkpoint_seconds: float = 20.0
+    on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None
+    log: Callable[[str], None] = lambda line: None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def run(
+        self,
+        model: torch.nn.Module,
+        data: protocol.Data,
+        players: list[Player],
+        *,
+        steps: int,
+        batch: int,
+        validate: Callable[[Tensor, Tensor], Tensor | dict[str, Tensor]] | None = None,
+        patience: int | None = None,
+        bfloat16: bool = False,
+    ) -> None:
+        """Trains in place; afterwards the model is in evaluation mode, with its best parameters where `validate` is given.
+
+        Args:
+            model: holds the players' parameters; all its state is saved in a checkpoint.
+            data: train and val split.
+            players: each takes its steps in this order on every batch.
+            steps: batches in all, rounded up to whole epochs: a budget that doesn't grow with the data set.
+            batch: images at once; the last, smaller batch of an epoch is left out.
+            validate: like a loss, on the val split after each epoch; the parameters of the lowest "loss" are kept.
+            patience: epochs without a lower loss on val after which training stops.
+            bfloat16: mixed precision, for losses that agree with it, where the hardware multiplies bfloat16.
+
+        Raises:
+            Diverged: where a recorded number of an epoch is not finite.
+        """
+        device = torch.device(self.device) if self.device else best_device()
+        model.to(device)
+        x, y, x_val, y_val = (part.to(device) for part in (data.x, data.y, data.x_val, data.y_val))
+        batch = min(batch, len(x))
+        per_epoch = len(x) // batch
+        epochs = math.ceil(steps / per_epoch)
+        autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16 and multiplies_bfloat16(device))
+        optimisers = [
+            torch.optim.AdamW(p.parameters, p.learning_rate, p.betas, weight_decay=p.weight_decay, fused=True) for p in players
+        ]
+        progress = _Progress()
+        if self.checkpoint and self.checkpoint.is_file():
+            progress = self._resume(model, optimisers) or progress
+        started, saved, said = time.monotonic() - progress.seconds, time.monotonic(), 0.0
+
+        for epoch in range(progress.epoch + 1, epochs + 1):
+            if patience is not None and epoch - 1 - progress.best_epoch > patience:
+                break
+            model.train()
+            totals: dict[str, Tensor] = {}
+            counts: dict[str, int] = {}
+            order = torch.randperm(len(x))[: per_epoch * batch]
+            for i, index in enumerate(order.to(device).split(batch)):
+                step = (epoch - 1) * per_epoch + i
+                x_batch, y_batch = x[index], y[index]
+                for player, optimiser in zip(players, optimisers, strict=True):
+                    if step % player.every:
+                        continue
+                    with autocast:
+                        losses = player.loss(x_batch, y_batch)
+                    losses = losses if isinstance(losses, dict) else {"loss": losses}
+                    for group in optimiser.param_groups:
+                        group["lr"] = player.learning_rate * rate(player.schedule, step / (epochs * per_epoch))
+                    optimiser.zero_grad()
+                    # Only this player's gradients: what the loss passes through on the way belongs to others.
+                    losses["loss"].backward(inputs=player.parameters)
+                    optimiser.step()
+                    if player.after:
+                        player.after()
+                    for name, value in losses.items():
+                        key = f"{player.name}_{name}".lstrip("_")
+                        totals[key] = totals.get(key, 0) + value.detach()
+                        counts[key] = counts.get(key, 0) + 1
+
+            metrics = {name: float(total) / counts[name] for name, total in totals.items()}
+            if validate is not None:
+                with protocol.inference(model), autocast:
+                    found = _mean_over_batches(validate, x_val, y_val)
+                metrics |= {f"val_{name}": value for name, value in found.items()}
+            for name, value in metrics.items():
+                if not math.isfinite(value):
+                    raise Diverged(f"{name} is {value} in epoch {epoch} of {epochs}")
+            if validate is not None and metrics["val_loss"] < progress.best_loss:
+                progress.best_loss, progress.best_epoch = metrics["val_loss"], epoch
+                progress.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+            now = time.monotonic()
+            progress.epoch, progress.seconds = epoch, now - started
+            self.history.append({"epoch": epoch, "seconds": round(progress.seconds, 3)} | metrics)
+            self.on_epoch(epoch, self.history[-1])
+            if now - said > PROGRESS_SECONDS or epoch == epochs:
+                said = now
+                numbers = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+                shape = "epoch {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left{postfix}"
+                self.log(tqdm.format_meter(epoch, epochs, progress.seconds, bar_format=shape, postfix=numbers))
+            if self.checkpoint and now - saved >= self.checkpoint_seconds and epoch < epochs:
+                saved = now
+                self._save(model, optimisers, progress)
+
+        if progress.best:
+            model.load_state_dict(progress.best)
+        model.eval()
+
+    def _save(self, model, optimisers, progress):
+        store.save_tree(
+            self.checkpoint,
+            {
+                "fingerprint": self.fingerprint,
+                "model": model.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+                "progress": vars(progress),
+                "history": self.history,
+                "random": protocol.random_state(),
+            },
+        )
+
+    def _resume(self, model, optimisers):
+        """The progress of the checkpoint, everything else put back as it was; None where the checkpoint is of another training."""
+        saved = store.load_tree(self.checkpoint)
+        if saved["fingerprint"] != self.fingerprint:
+            self.log("the checkpoint is of another training: starting anew")
+            return None
+        model.load_state_dict(saved["model"])
+        for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.history[:] = saved["history"]
+        for metrics in self.history:
+            self.on_epoch(metrics["epoch"], metrics)
+        protocol.restore_random_state(saved["random"])
+        progress = _Progress(**saved["progress"])
+        self.log(f"resuming after epoch {progress.epoch}")
+        return progress
+
+
+@dataclass
+class _Progress:
+    epoch: int = 0
+    seconds: float = 0.0
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def best_device() -> torch.device:
+    """The accelerator that is there, else the CPU."""
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed by the hardware; where it is emulated it only costs time."""
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def rate(schedule: str, done: float) -> float:
+    """The share of the learning rate's height after the share `done` of all steps."""
+    if schedule == "constant":
+        return 1.0
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * done))
+    if schedule == "one_cycle":
+        rise = 0.25
+        return 0.5 * (1 - math.cos(math.pi * (done / rise if done < rise else (1 - done) / (1 - rise))))
+    raise ValueError(f"unknown schedule '{schedule}': constant, cosine or one_cycle")
+
+
+def _mean_over_batches(function, x: Tensor, y: Tensor, batch: int = 512) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for x_batch, y_batch in zip(x.split(batch), y.split(batch), strict=True):
+        values = function(x_batch, y_batch)
+        for name, value in (values if isinstance(values, dict) else {"loss": values}).items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(x_batch)
+    return {name: total / len(x) for name, total in sums.items()}

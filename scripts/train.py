@@ -1,0 +1,21 @@
+"""Fits one model with one seed on one data set."""
+
+from pofxy.job import job
+
+run, params, results = snakemake.params.run, snakemake.params, snakemake.config["results"]
+
+with job(snakemake, "train", time_limit=params.time_limit):
+    from pofxy import fitting, splits, tracking
+    from pofxy.provenance import provenance
+
+    tracker = tracking.Tracker(results, run.key)
+    fitting.fit(
+        run,
+        params.hyperparameters,
+        splits.load_data(snakemake.input.data, snakemake.input.val, snakemake.input.spec),
+        fitting.Outputs(snakemake.output.model, snakemake.output.history, snakemake.output.cost),
+        sources=snakemake.input.source,
+        origin=provenance(snakemake.config),
+        tracker=tracker,
+    )
+    tracking.deliver_if_due(results)
