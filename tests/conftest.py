@@ -107,6 +107,7 @@ SchedulerParameters=sched_interval=1,bf_interval=1
 SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
+SlurmdParameters=config_overrides
 MinJobAge=3600
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -168,7 +169,7 @@ def _write_slurm_files(folder: Path, srun: str) -> None:
         user=subprocess.check_output(["id", "--user", "--name"], text=True).strip(),
         folder=folder,
         ports=ports,
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=2 * len(os.sched_getaffinity(0)),  # jobs wait for files and for each other half of the time
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 * 7 // 10,
     )
     (folder / "slurm.conf").write_text(text)

@@ -125,7 +125,7 @@ def local_files(source: Source) -> list[str]:
 
 
 # Seconds of a job where no earlier run tells: digits on one core.
-GUESSES = {"train": 20, "sample": 6, "evaluate": 6}
+GUESSES = {"train": 40, "sample": 4, "evaluate": 5}
 GUESS_OF_OTHERS = 4
 
 

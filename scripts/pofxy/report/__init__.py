@@ -16,7 +16,7 @@ from pofxy.provenance import provenance
 from pofxy.report.study import Study
 from pofxy.report.table import Table, compare
 from pofxy.report.verdict import verdicts
-from pofxy.report.wording import code, docstring, duration, name_of
+from pofxy.report.wording import breakable, code, docstring, duration, name_of
 
 logger = logging.getLogger("pofxy")
 LOG_LINES = 15
@@ -39,7 +39,7 @@ def render(results: Path, config: dict, output: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = code
+    environment.filters |= {"code": code, "breakable": breakable}
     page = environment.get_template("index.html.j2").render(
         config=config,
         date=f"{datetime.now():%d %B %Y, %H:%M}".lstrip("0"),
@@ -75,7 +75,8 @@ def draw_figures(study: Study) -> list[dict]:
             fault = f"{type(error).__name__}: {error}"
         if markup or fault:
             text = docstring(entry.path)
-            shown.append({"id": entry.name, "title": text.title.rstrip("."), "caption": text.blocks, "markup": markup, "fault": fault})
+            title = text.title.rstrip(".")
+            shown.append({"id": entry.name, "title": title, "caption": text.blocks, "markup": markup, "fault": fault})
     return shown
 
 
@@ -120,9 +121,9 @@ def facts(study: Study) -> dict[str, str]:
         for run in study.runs.itertuples()
         if (run_origin := study.train(run.dataset, run.model, run.seed).get("provenance"))
     }
-    fit = study.runs["fit_seconds"].sum()
+    ended_well, fit = (study.runs["status"] == "ok").sum(), study.runs["fit_seconds"].sum()
     return {
-        "Runs": f"{len(study.runs)}, of which {(study.runs['status'] == 'ok').sum()} ended well; {duration(fit)} of fitting in all",
+        "Runs": f"{len(study.runs)}, of which {ended_well} ended well; {duration(fit)} of fitting in all",
         "Seeds": ", ".join(map(str, study.config.get("seeds", []))),
         "Models trained at": "; ".join(sorted(_commit(*commit) for commit in commits)) or "unknown",
         "Report made at": _commit(origin["commit"], origin["dirty"]),
@@ -154,7 +155,7 @@ def run_history(study: Study) -> list[dict]:
 
 
 def glossary(study: Study, tables: list[Table]) -> list[dict]:
-    """Each metric that is a column of some table: id, name, unit, direction, its docstring's blocks, the estimators that occur."""
+    """Each metric that is a column of some table: id, name, unit, direction, its docstring's blocks, estimators that occur."""
     known, entries = catalog.metrics(), {}
     for column in (column for one in tables for column in one.columns if column.metric in known):
         entry = known[column.metric]
@@ -163,7 +164,7 @@ def glossary(study: Study, tables: list[Table]) -> list[dict]:
         entries[column.metric] = {
             "id": entry.name,
             "name": name_of(text.title),
-            "summary": text.title,
+            "summary": text.title.partition(": ")[2],
             "unit": column.unit,
             "higher_is_better": column.higher_is_better,
             "blocks": text.blocks,

@@ -60,8 +60,11 @@ def axes(width: float, height: float):
             pyplot.close(figure)
 
 
-def svg(figure, label: str) -> Markup:
-    """A figure as inline SVG that scales with the page; `label` tells what it shows to those who cannot see it."""
+def svg(figure, label: str, zoom: float = 1.0) -> Markup:
+    """A figure as inline SVG, `zoom` times its size where the page is wide enough, and as wide as the page where it is not.
+
+    `label` tells what it shows to those who cannot see it.
+    """
     import matplotlib
 
     # Its own salt: two charts on one page must not share the ids of their parts.
@@ -73,8 +76,8 @@ def svg(figure, label: str) -> Markup:
     body = body[body.index(">", body.index("<svg")) + 1 :]
     # Matplotlib numbers its groups alike in every figure, and nothing refers to these numbers.
     body = re.sub(r'<g id="[^"]*"', "<g", body)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width:g} {height:g}"'
-    return Markup(f'{head} style="width:{width * 4 / 3:.0f}px" role="img" aria-label="{escape(label)}">{body}')
+    size = f'viewBox="0 0 {width:g} {height:g}" style="width:{zoom * width * 4 / 3:.0f}px"'
+    return Markup(f'<svg {size} role="img" aria-label="{escape(label)}">{body}')
 
 
 def dots(rows: pd.DataFrame, xlabel: str, label: str, log: bool = False, lines: dict[str, float] | None = None) -> Markup | None:
@@ -93,30 +96,32 @@ def dots(rows: pd.DataFrame, xlabel: str, label: str, log: bool = False, lines: 
     rows = rows[np.isfinite(rows["value"]) & ((rows["value"] > 0) | (not log))]
     if rows.empty:
         return None
-    better = bool(rows["higher_is_better"].iloc[0])
+    better, lines = bool(rows["higher_is_better"].iloc[0]), lines or {}
+    lowest = 0.8 * min([*rows["value"], *lines.values()])
     rows = rows.sort_values("value", ascending=better, kind="stable").reset_index(drop=True)  # the best gets the highest y
-    with axes(7.2, 0.75 + 0.2 * len(rows)) as (figure, plot):
+    with axes(5.4, 0.75 + 0.2 * len(rows)) as (figure, plot):
         for y, row in rows.iterrows():
             colour = COLOURS.get(row["family"], MUTED)
             low, high = row["low"], row["high"]
             if np.isfinite(low) and np.isfinite(high):
-                low = max(low, row["value"] / 100) if log else low  # an interval that reaches 0 has no end on a log axis
+                low = max(low, lowest) if log else low  # an interval that reaches 0 has no end on a log axis
                 plot.plot([low, high], [y, y], color=colour, linewidth=2, alpha=0.4, solid_capstyle="round")
             fill = "white" if row.get("hollow", False) else colour
             plot.plot(row["value"], y, "o", color=colour, markerfacecolor=fill, markersize=5, markeredgewidth=1.2)
             if row.get("note", ""):
                 plot.annotate(row["note"], (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=7, color=MUTED)
-        for name, value in (lines or {}).items():
+        for name, value in lines.items():
             plot.axvline(value, color=COLOURS["reference"], linewidth=0.9, linestyle=(0, (3, 2)))
-            plot.annotate(name, (value, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7, color=MUTED)
+            place = {"xy": (value, 1.01), "xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom"}
+            plot.annotate(name, **place, fontsize=7, color=MUTED)
         plot.set_yticks(range(len(rows)), rows["model"])
         plot.tick_params(axis="y", labelcolor=INK)
         plot.set_ylim(-0.6, len(rows) - 0.4)
         plot.spines["left"].set_visible(False)
         if log:
-            log_axis(plot.xaxis, [*rows["value"], *(lines or {}).values()])
+            log_axis(plot.xaxis, [*rows["value"], *lines.values()])
         plot.set_xlabel(xlabel)
-        return svg(figure, label)
+        return svg(figure, label, zoom=1.2)
 
 
 def log_axis(axis, values) -> None:

@@ -72,25 +72,21 @@ class Study:
     def summary(self) -> pd.DataFrame:
         """Scores over the seeds: one row per data set, model, metric, unit, split and estimator.
 
-        Columns: those, family, higher_is_better, n, `value` (the mean), `low` and `high` (the interval of the one seed, or the
-        least and the greatest of several), `seeds` (how many), `bound` (the true value may be better).
+        Columns: those, family, higher_is_better, n, `value` (the mean), `seeds` (how many), `bound` (the true value may be
+        better), `low` and `high`: from the lowest to the highest end of the seeds' intervals, as the spread of a few seeds would
+        not see the chance in the test split.
         """
         one = ["dataset", "model", "family", "metric", "unit", "split", "estimator"]
         found = self.scores.groupby(one, sort=False, as_index=False).agg(
             higher_is_better=("higher_is_better", "first"),
             n=("n", "max"),
             value=("value", "mean"),
-            least=("value", "min"),
-            greatest=("value", "max"),
-            ci_low=("ci_low", "first"),
-            ci_high=("ci_high", "first"),
+            low=("ci_low", "min"),
+            high=("ci_high", "max"),
             seeds=("seed", "nunique"),
         )
-        single = found["seeds"] == 1
-        found["low"] = found["ci_low"].where(single, found["least"])
-        found["high"] = found["ci_high"].where(single, found["greatest"])
         found["bound"] = found["estimator"].str.contains(BOUND)
-        return found.drop(columns=["least", "greatest", "ci_low", "ci_high"])
+        return found
 
     def costs(self, dataset: str) -> pd.DataFrame:
         """Means over the seeds that ended well, by model: the columns of runs.csv that are numbers, and `family`."""

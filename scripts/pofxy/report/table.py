@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from pofxy import catalog, plan
+from pofxy import catalog
 from pofxy.report.study import Study
 from pofxy.report.verdict import tied
 from pofxy.report.wording import decimals, interval, metric_name, name_of, number
@@ -79,7 +79,8 @@ def compare(study: Study, dataset: str) -> Table:
     columns = _metric_columns(scores) + [
         Column(key, title, unit, "cost", False, f"{key} in runs.csv") for key, (title, unit, *_) in COSTS.items()
     ]
-    by_column = [_score_cells(scores, column) if column.metric else _cost_cells(study.costs(dataset), column) for column in columns]
+    costs = study.costs(dataset)
+    by_column = [_score_cells(scores, column) if column.metric else _cost_cells(costs, column) for column in columns]
     rows = []
     for model, seeds in runs.groupby("model", sort=False):
         row = _row(study, model, seeds)
@@ -119,7 +120,7 @@ def _metric_columns(scores: pd.DataFrame) -> list[Column]:
 
 def judged_verb(entry: catalog.Entry) -> str:
     """The verb that a metric judges: the last in the order of `protocol.VERBS` of those that it needs."""
-    needed = [plan.DERIVED.get(name, (name,))[0] for name in entry.parameters if name not in plan.FACTS]
+    needed = [catalog.DERIVED.get(name, (name,))[0] for name in entry.parameters if name not in catalog.FACTS]
     return max((verb for verb in needed if verb in catalog.verbs()), key=catalog.verbs().index, default="other")
 
 

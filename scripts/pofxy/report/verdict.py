@@ -80,8 +80,8 @@ def _verdict(question: str, rows: pd.DataFrame, costs: pd.DataFrame) -> Verdict:
     references = [f"{r.model} {number(r.value, places)}" for r in rows[rows["family"] == "reference"].itertuples()]
     if references:
         remarks.append(f"For comparison: {', '.join(references)}.")
-    spread = "95 % interval" if first["seeds"] == 1 else f"mean and range of {first['seeds']} seeds"
-    measure = f"{metric_name(first['metric'])} ({first['unit']}) on {first['split']}, {spread}"
+    seeds = "" if first["seeds"] == 1 else f", mean of {first['seeds']} seeds"
+    measure = f"{metric_name(first['metric'])} ({first['unit']}) on {first['split']}{seeds}, with its 95 % interval"
     winners = [
         (r.model, r.family, ("≤ " if r.bound else "") + number(r.value, places), interval(r.low, r.high, places))
         for r in best.itertuples()

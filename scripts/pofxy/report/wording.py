@@ -31,7 +31,7 @@ def number(value: float, places: int) -> str:
 
 
 def interval(low: float, high: float, places: int) -> str:
-    """"0.962 – 0.991"; "" where one end is not known."""
+    """As in 0.962 – 0.991; "" where one end is not known."""
     return "" if math.isnan(low) or math.isnan(high) else f"{number(low, places)} – {number(high, places)}"
 
 
@@ -39,11 +39,9 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if math.isnan(seconds):
         return "an unknown time"
-    if seconds < 1:
-        return f"{seconds:.2g} s"
     if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"{seconds:.2g}\u00a0s" if seconds < 10 else f"{seconds:.0f}\u00a0s"
+    return f"{seconds / 60:.0f}\u00a0min" if seconds < 5400 else f"{seconds / 3600:.1f}\u00a0h"
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,11 @@ def name_of(summary: str) -> str:
 def code(text: str) -> Markup:
     """Text in which what stands between backticks is set as code."""
     return Markup(re.sub(r"`+([^`]+)`+", r"<code>\1</code>", str(escape(text))))
+
+
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may break after each underscore."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
 
 
 def metric_name(metric: str) -> str:

@@ -1,30 +1,31 @@
-"""What `mlflow.pyfunc.load_model` gives: the code of a model that MLflow keeps as text and runs when it loads one."""
+"""What `mlflow.pyfunc.load_model` gives. MLflow keeps this file beside the model and calls `_load_pyfunc`; it needs no MLflow itself."""
 
-from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import pofxy
+from pofxy import protocol, store
 
 
-class ServedModel(PythonModel):
+class ServedModel:
     """Labels (N,) for images (N, C, H, W) where the model classifies, else one sample for each label asked for, (n, C, H, W)."""
 
-    def load_context(self, context):
-        from pofxy import store
+    def __init__(self, model):
+        self.model = model
 
-        self.model = store.load_model(context.artifacts["model"])
-
-    def predict(self, context, model_input, params=None):
-        import numpy as np
-        import torch
-
-        from pofxy import protocol
-
-        if isinstance(model_input, dict):  # a named tensor arrives by its name
-            (model_input,) = model_input.values()
+    def predict(self, model_input, params=None):
+        """Labels, or samples; params: {"seed": of the samples}."""
         protocol.seeded(int((params or {}).get("seed", 0)))
         if hasattr(self.model, "predict"):
             return protocol.apply(self.model, "predict", torch.from_numpy(np.asarray(model_input, np.float32))).numpy()
-        labels = torch.from_numpy(np.asarray(model_input, np.int64).reshape(-1))
+        labels = torch.from_numpy(np.asarray(model_input, np.int64))
         return protocol.draw(self.model, len(labels), labels if protocol.is_conditional(self.model) else None).numpy()
 
 
-set_model(ServedModel())
+def _load_pyfunc(path: str) -> ServedModel:
+    # The code beside a model is the model's own alone: without this line, the second model that a process loads would be looked
+    # for among the code of the first.
+    pofxy.__path__.append(str(Path(path).parents[1] / "code/pofxy"))
+    return ServedModel(store.load_model(path))

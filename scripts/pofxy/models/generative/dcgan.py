@@ -35,12 +35,12 @@ class DCGAN(nn.Module):
     def __init__(
         self,
         codes: int = 64,
-        channels: int = 48,
+        channels: int = 24,
         penalty: float = 0.1,
-        average: float = 0.999,
-        steps: int = 3000,
+        average: float = 0.998,
+        steps: int = 2000,
         batch: int = 64,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-3,
     ):
         super().__init__()
         self.codes, self.channels, self.penalty, self.average = codes, channels, penalty, average
@@ -69,7 +69,7 @@ class DCGAN(nn.Module):
             Player(self._discriminator_loss, self.discriminator.parameters(), name="discriminator", **game),
             Player(self._generator_loss, self.generator.parameters(), name="generator", after=self._move_average, **game),
         ]
-        trainer.run(self, data, players, steps=self.steps, batch=self.batch)
+        trainer.run(self, data, players, steps=self.steps, batch=self.batch, bfloat16=True)
 
     def sample(self, n, labels=None):
         """n images from the averaged generator. It knows no labels."""

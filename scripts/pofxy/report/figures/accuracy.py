@@ -16,7 +16,7 @@ def accuracy(study):
     rows = study.summary[study.summary["metric"] == "accuracy"]
     charts = [
         chart.heading(study, dataset) + plot
-        for dataset, found in rows.groupby("dataset", sort=False)
-        if (plot := chart.dots(found, f"accuracy on {found['split'].iloc[0]} ({found['unit'].iloc[0]})", f"accuracy on {dataset}"))
+        for (dataset, unit, split), found in rows.groupby(["dataset", "unit", "split"], sort=False)
+        if (plot := chart.dots(found, f"accuracy on {split} ({unit})", f"accuracy on {dataset}"))
     ]
     return Markup("").join(charts) or None

@@ -17,12 +17,12 @@ PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
 
 def training_curves(study):
     """A panel for each model with a history; None where there is none."""
-    parts = []
+    parts, runs = [], study.runs[study.runs["family"] != "judge"]
     for dataset in study.datasets:
         panels = [
             _panel(f"{dataset}: {model}", model, histories)
-            for model, runs in study.runs[study.runs["dataset"] == dataset].groupby("model", sort=False)
-            if (histories := [h for seed in runs["seed"] if (h := study.history(dataset, model, seed)) is not None])
+            for model, seeds in runs[runs["dataset"] == dataset].groupby("model", sort=False)
+            if (histories := [h for seed in seeds["seed"] if (h := study.history(dataset, model, seed)) is not None])
         ]
         if panels:
             parts.append(chart.heading(study, dataset) + Markup('<div class="panels">{}</div>').format(Markup("").join(panels)))

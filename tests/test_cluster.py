@@ -1,0 +1,23 @@
+"""The smoke study on a Slurm cluster of one node, through profiles/slurm."""
+
+import re
+from collections import Counter
+
+import pytest
+
+
+@pytest.mark.xdist_group("slurm")
+def test_smoke_study_runs_on_slurm(project_copy, slurm):
+    """What computes is Slurm's, each job of it; nothing fails, and nothing is left to do for a run on this machine."""
+    study = ("--configfile", "config/smoke.yaml")
+    quick = ("--slurm-init-seconds-before-status-checks", 1)
+    run = project_copy.snakemake("--workflow-profile", "profiles/slurm", *quick, *study, timeout=1200, **slurm)
+
+    planned = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", run.stdout, re.MULTILINE)}
+    submitted = Counter(re.findall(r"submitted with SLURM jobid \d+ \(log: .*/rule_(\w+)/", run.stdout))
+    local = Counter(re.findall(r"^localrule (\w+):$", run.stdout, re.MULTILINE))
+    assert submitted + local == {rule: count for rule, count in planned.items() if rule != "total"}
+    assert {"preprocess", "train", "sample", "evaluate"} <= set(submitted)
+    assert (project_copy.folder / "results/smoke/report/index.html").exists()
+
+    assert "Nothing to be done" in project_copy.snakemake(*study).stdout
