@@ -8,11 +8,12 @@ from pathlib import Path
 from pofxy import files, plan, tables, tracking
 from pofxy.run import Run
 
+
 def collect(config: dict) -> None:
     """Writes report/scores.csv and report/runs.csv from what is there, whole study or not, and sends all that waits to MLflow."""
     results, runs = Path(config["results"]), plan.runs(config)
     for run in runs:
-        _track_benchmarks(results, run)
+        _track_end(results, run, _status(results, run, runs)[0])
     tracking.deliver(results)
     ids = tracking.run_ids(results)
     rows = [_row(results, run, runs, ids) for run in runs]
@@ -31,7 +32,7 @@ def read_runs(config: dict) -> list[dict[str, str]]:
 
 
 def close(config: dict) -> None:
-    """Ends the study's parent run of each data set in MLflow, with the report as an artifact."""
+    """Ends the study's parent run of each data set in MLflow, with the report as an artifact, and every child that still runs."""
     results, runs = Path(config["results"]), read_runs(config)
     for dataset in plan.sources(config):
         failed = [run["model"] for run in runs if run["dataset"] == dataset and run["status"] != "ok"]
@@ -83,13 +84,17 @@ def _status(results: Path, run: Run, runs: list[Run]) -> tuple[str, str]:
     return "failed", "did not run"
 
 
-def _track_benchmarks(results: Path, run: Run) -> None:
-    """Snakemake's figures of a job are there only after the job: the next delivery sends them."""
+def _track_end(results: Path, run: Run, status: str) -> None:
+    """What is known only after a run's jobs: Snakemake's figures of each, and that the run is whole, perhaps after a failure."""
     tracker = tracking.Tracker(results, run.key)
     for path in sorted((_folder(results, run) / "logs").glob("*.tsv")):
         rows = files.read_csv(path, delimiter="\t")
         if rows:
-            tracker.metrics({f"benchmark/{path.stem}/{name}": float(value) for name, value in rows[0].items() if _is_number(value)})
+            figures = {f"benchmark/{path.stem}/{name}": float(value) for name, value in rows[0].items() if _is_number(value)}
+            # The job's time, so that a study collected twice has each figure once.
+            tracker.metrics(figures, at=path.stat().st_mtime)
+    if status == "ok":
+        tracker.finish()
     tracker.flush()
 
 

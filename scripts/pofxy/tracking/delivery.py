@@ -86,30 +86,115 @@ class _Sender:
             self._log_params(runs[dataset], self.study["params"])
 
     def send(self, path: Path) -> None:
-        """Sends one event. What the server refuses goes to folder/rejected: it must not hold up the rest for ever."""
+        """Sends one event, an action at a time. What the server refuses goes to folder/rejected and holds up nothing."""
         try:
             event = files.read_json(path)
         except files.FileError as error:
-            self._reject(path, path.name, {"error": str(error)})
+            self._reject(path, {"key": path.name, "error": str(error)})
             path.unlink()
             return
         while event["actions"]:
-            try:
-                self._try_twice(event["key"], event["actions"][0])
-            except _Refused as error:
-                self._reject(path, event["key"], event | {"actions": event["actions"][:1], "error": str(error)}, len(event["actions"]))
-            # What was sent is gone from the event before the next is: a server that dies between gets nothing twice.
-            del event["actions"][0]
-            files.write_json(self.folder / "sending.json", event)
-            os.replace(self.folder / "sending.json", path)
+            refusal = self._try(event["key"], event["actions"].pop(0))
+            if refusal:
+                self._reject(path, {"key": event["key"]} | refusal, len(event["actions"]))
+            # A server that dies between two actions must not get the first one again.
+            tracking.put(self.folder, path.name, event)
         path.unlink()
 
-    def _try_twice(self, key: str, action: dict) -> None:
+    def _try(self, key: str, action: dict) -> dict | None:
+        """Does one action, or gives it back with the error. Raises where the server is gone."""
         arguments = {name: value for name, value in action.items() if name != "action"}
-        for attempt in (1, 2):
+        for _ in range(2):  # the second time for a server that was away for a moment
             try:
-                return getattr(self, f"_{action['action']}")(key, **arguments)
+                getattr(self, f"_{action['action']}")(key, **arguments)
+                return None
             except Exception as error:  # whatever a server, a database or a file system may answer
                 self.ask()
-                if attempt == 2:
-                    raise _Refused(" ".join(f"{type(error).__name__}: {error}".split())) from error
+                refusal = {"error": " ".join(f"{type(error).__name__}: {error}".split()), "actions": [action]}
+        return refusal
+
+    def _reject(self, path: Path, event: dict, number: int = 0) -> None:
+        place = self.folder / "rejected" / f"{path.stem}-{number}.json"
+        files.write_json(place, event)
+        what = " ".join(action["action"] for action in event.get("actions", []))
+        logger.error("MLflow refused %s of %s, kept as %s: %s", what or "an event", event["key"], place, event["error"])
+
+    def _open(self, key: str, params: dict, tags: dict, time: int) -> None:
+        dataset, model, seed = key.split("/")
+        parent, name = self.state["runs"][dataset], f"{model} {seed}"
+        self._end_running(dataset, f"attributes.run_name = '{name}' and tags.`mlflow.parentRunId` = '{parent}'")
+        whose = {"dataset": dataset, "model": model, "seed": seed.removeprefix("seed"), "mlflow.parentRunId": parent}
+        self._create(key, name, whose | tags, time)
+        self._log_params(self.state["runs"][key], params)
+
+    def _metrics(self, key: str, points: list) -> None:
+        run_id = self._run(key)
+        metrics = [Metric(_allowed(name), value, time, step) for name, value, time, step in points]
+        for start in range(0, len(metrics), METRICS):
+            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS])
+
+    def _artifact(self, key: str, path: str, folder: str) -> None:
+        self.client.log_artifact(self._run(key), path, folder or None)
+
+    def _model(self, key: str, path: str) -> None:
+        from pofxy.tracking import packaging
+
+        packaging.log_model(self.client, self._run(key), Path(path))
+
+    def _finish(self, key: str, status: str, reason: str, time: int) -> None:
+        run = self.client.get_run(self._run(key))
+        if "/" not in key:  # the study is over, and a child that still runs was killed without a word
+            self._end_running(key, f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+        if reason:
+            self.client.set_tag(run.info.run_id, "reason", reason[:TAG])
+        elif "reason" in run.data.tags:
+            self.client.delete_tag(run.info.run_id, "reason")
+        if run.info.status != status:
+            self.client.set_terminated(run.info.run_id, status, end_time=time)
+
+    def _run(self, key: str) -> str:
+        """The run of a key; one made now where its train job spoke to another server."""
+        if key not in self.state["runs"]:
+            self._open(key, {}, {}, tracking.now())
+        return self.state["runs"][key]
+
+    def _create(self, key: str, name: str, tags: dict, time: int | None = None) -> None:
+        tags = {_allowed(tag): str(value)[:TAG] for tag, value in tags.items()}
+        run = self.client.create_run(self.state["experiments"][key.partition("/")[0]], time, tags, name)
+        self.state["runs"][key] = run.info.run_id
+        files.write_json(self.folder / "ids.json", self.states)
+
+    def _log_params(self, run_id: str, params: dict) -> None:
+        params = [Param(_allowed(name), str(value)[:VALUE]) for name, value in params.items()]
+        for start in range(0, len(params), PARAMS):
+            self.client.log_batch(run_id, params=params[start : start + PARAMS])
+
+    def _end_running(self, dataset: str, which: str) -> None:
+        experiment = self.state["experiments"][dataset]
+        for run in self.client.search_runs([experiment], f"attributes.status = 'RUNNING' and {which}"):
+            self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def _experiment(self, dataset: str) -> str:
+        found = self.client.get_experiment_by_name(dataset)
+        if found is None:
+            # A server knows where its artifacts lie; beside a bare database they would land in ./mlruns.
+            place = (
+                None if self.uri.startswith(("http", "databricks")) else self.folder.resolve().parent / "mlartifacts" / dataset
+            )
+            return self.client.create_experiment(dataset, artifact_location=place and place.as_uri())
+        if found.lifecycle_stage == "deleted":  # its name is taken all the same
+            self.client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+    def _is_there(self, run_id: str) -> bool:
+        try:
+            return self.client.get_run(run_id).info.lifecycle_stage == "active"
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+
+
+def _allowed(name: str) -> str:
+    """A name that MLflow takes."""
+    return re.sub(r"[^/\w.\- :]", "_", name)[:NAME]

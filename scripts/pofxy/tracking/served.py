@@ -1,4 +1,4 @@
-"""What `mlflow.pyfunc.load_model` gives. MLflow keeps this file beside the model and calls `_load_pyfunc`; it needs no MLflow itself."""
+"""What `mlflow.pyfunc.load_model` gives: MLflow keeps this file beside the model and calls `_load_pyfunc`."""
 
 from pathlib import Path
 
