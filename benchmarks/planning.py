@@ -1,0 +1,30 @@
+"""The plan of a large study: as many seeds of every model as make some 2,000 jobs."""
+
+import json
+import math
+import statistics
+
+from figure import Figure, Measured
+from project import Project
+
+from pofxy import plan
+
+JOBS = 2000
+
+
+def measure(project: Project, repeats: int = 3) -> Measured:
+    """Seconds of `snakemake -n --quiet` where nothing has been done yet."""
+    study = {"study": "planning", "results": "results/planning", "datasets": ["digits"], "models": "all"}
+    chosen = [run for run in plan.runs(study | {"seeds": [0]}) if run.family in ("discriminative", "generative")]
+    per_seed = sum(3 if "sample" in run.verbs else 2 for run in chosen)  # train, evaluate and, where it can, sample
+    config = project.folder / "planning.json"
+    config.write_text(json.dumps(study | {"seeds": list(range(math.ceil(JOBS / per_seed)))}))
+
+    arguments = ("--configfile", config.name, "-n", "--quiet")
+    jobs = project.snakemake(*arguments, "rules", "host").planned  # --quiet alone says not how many
+    seconds = [project.snakemake(*arguments).seconds for _ in range(repeats)]
+    figures = [
+        Figure("jobs", jobs),
+        Figure(f"on the clock, median of {repeats}", statistics.median(seconds), "s", at_most=8),
+    ]
+    return Measured("The plan of a large study", figures, raw={"seconds": seconds})

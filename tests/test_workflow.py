@@ -1,0 +1,366 @@
+"""The workflow itself on a small study, as a user runs it: what it makes, what it makes again, and how it fails."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pofxy import tables
+
+from conftest import clean_environment
+
+SMOKE = ("--configfile", "config/smoke.yaml")
+RESULTS = Path("results/smoke")
+MODELS = {"logistic_regression", "lenet", "gaussian_naive_bayes", "vae", "dcgan"}
+ALL = {*MODELS, "real_train", "independent_pixels"}
+
+# One worker runs these one after the other: each waits on the machine's cores anyhow.
+pytestmark = pytest.mark.xdist_group("workflow")
+
+
+@pytest.fixture(scope="module")
+def smoke(copy_project, tmp_path_factory):
+    """The smoke study, run once; tests that edit the copy put it back."""
+    project = copy_project(tmp_path_factory.mktemp("smoke") / "project")
+    project.snakemake(*SMOKE)
+    return project
+
+
+def rows(project, name):
+    with (project.folder / RESULTS / "report" / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def to_run(project, *arguments):
+    """{(rule, model or ""): reason} of the jobs that a dry run would run."""
+    text = project.snakemake("-n", *SMOKE, *arguments).stdout
+    found = {}
+    for block in re.split(r"\n(?=(?:local)?rule )", text)[1:]:
+        rule = re.match(r"(?:local)?rule (\w+):", block)[1]
+        model = re.search(r"wildcards:.*model=(\w+)", block)
+        found[rule, model[1] if model else ""] = re.search(r"reason: (.*)", block)[1]
+    return found
+
+
+class Edited:
+    """A file of the copy with other content, for the length of a with block."""
+
+    def __init__(self, project, name, change):
+        self.path, self.change = project.folder / name, change
+
+    def __enter__(self):
+        self.before = self.path.read_text() if self.path.exists() else None
+        self.path.write_text(self.change(self.before or ""))
+
+    def __exit__(self, *_):
+        if self.before is None:
+            self.path.unlink()
+        else:
+            self.path.write_text(self.before)
+
+
+def comment(text):
+    return text + "\n# edited\n"
+
+
+def test_the_tables_keep_their_contract(smoke):
+    with (smoke.folder / RESULTS / "report/scores.csv").open() as file:
+        assert file.readline() == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,split,n\n"
+    with (smoke.folder / RESULTS / "report/runs.csv").open() as file:
+        assert file.readline() == (
+            "dataset,model,family,seed,status,reason,verbs,parameters,fit_seconds,sample_seconds_per_1000,predict_ms_per_image,"
+            "peak_mb,model_bytes,mlflow_run_id\n"
+        )
+    scores, runs = rows(smoke, "scores.csv"), rows(smoke, "runs.csv")
+    assert {row["model"] for row in runs} == ALL | {"feature_net"} and {row["status"] for row in runs} == {"ok"}
+    assert {row["model"] for row in scores} == ALL
+    got = {model: {row["metric"] for row in scores if row["model"] == model} for model in ALL}
+    assert got["logistic_regression"] == got["lenet"] == {"accuracy", "log_loss"}
+    assert got["gaussian_naive_bayes"] == {"accuracy", "log_loss", "bits_per_dim", "frechet_distance"}
+    assert got["vae"] == {"bits_per_dim", "reconstruction_mse", "psnr", "frechet_distance"}
+    assert got["dcgan"] == got["real_train"] == {"frechet_distance"}
+    for row in scores:
+        assert set(row) == set(tables.SCORES)
+        assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
+        assert row["split"] == "test" and int(row["n"]) == 360 and row["unit"] and row["higher_is_better"] in ("True", "False")
+        assert row["estimator"] or row["metric"] not in ("bits_per_dim", "frechet_distance"), row
+    for row in runs:
+        assert int(row["parameters"]) > 0 and float(row["fit_seconds"]) >= 0 and float(row["peak_mb"]) > 50
+        assert int(row["model_bytes"]) > 0 and len(row["mlflow_run_id"]) == 32
+        assert bool(row["sample_seconds_per_1000"]) == (row["model"] in ALL - {"logistic_regression", "lenet"})
+        # The judge is trained, not judged.
+        assert bool(row["predict_ms_per_image"]) == ("predict " in row["verbs"] + " " and row["family"] != "judge")
+
+
+def test_the_scores_mean_what_they_say(smoke):
+    """Even a few steps of training, on real digits: the classifiers have learned, and the floor lies below the ceiling."""
+    value = {(row["model"], row["metric"]): float(row["value"]) for row in rows(smoke, "scores.csv")}
+    assert value["logistic_regression", "accuracy"] > 0.93 and value["gaussian_naive_bayes", "accuracy"] > 0.85
+    assert value["real_train", "frechet_distance"] < 0.3 * value["independent_pixels", "frechet_distance"]
+    predictions = np.load(smoke.folder / RESULTS / "data/digits/test_y.npy")
+    assert len(predictions) == 360
+
+
+def test_every_run_leaves_its_files(smoke):
+    for model in ALL:
+        folder = smoke.folder / RESULTS / f"runs/digits/{model}/seed0"
+        found = {path.name for path in folder.iterdir()}
+        assert {"model", "history.csv", "train.json", "scores.csv", "pictures", "evaluate.json", "logs"} <= found
+        assert not [path for path in folder.rglob("*") if path.name.startswith(".") and path.name != ".snakemake_timestamp"]
+        assert not {path.suffix for path in (folder / "model").iterdir()} & {".pkl", ".pt", ".pth"}
+    assert len((smoke.folder / RESULTS / "runs/digits/lenet/seed0/history.csv").read_text().splitlines()) == 1 + 3
+
+
+def test_a_second_run_does_nothing_and_so_does_a_touch(smoke):
+    assert to_run(smoke) == {}
+    for path in [*smoke.folder.rglob("*.py"), *(smoke.folder / RESULTS / "data").rglob("*.npy")]:
+        os.utime(path)
+    assert to_run(smoke) == {}
+
+
+def test_editing_a_model_runs_that_model_again(smoke):
+    with Edited(smoke, "scripts/pofxy/models/generative/vae.py", comment):
+        assert set(to_run(smoke)) >= {("train", "vae"), ("sample", "vae"), ("evaluate", "vae")}
+        assert {model for _, model in to_run(smoke)} == {"vae", ""}
+        assert {rule for rule, model in to_run(smoke) if not model} == {"collect", "report", "all"}
+    assert to_run(smoke) == {}
+
+
+def test_editing_a_shared_file_runs_what_imports_it_again(smoke):
+    with Edited(smoke, "scripts/pofxy/training.py", comment):
+        trained = {model for rule, model in to_run(smoke) if rule == "train"}
+    # Those that train in steps, and those that fit in one go: fitting hands the trainer to all.
+    assert trained == ALL | {"feature_net"}
+    with Edited(smoke, "scripts/pofxy/pictures.py", comment):
+        assert {rule for rule, _ in to_run(smoke)} == {"sample", "evaluate", "collect", "report", "all"}
+    with Edited(smoke, "scripts/pofxy/report/chart.py", comment):
+        assert {rule for rule, _ in to_run(smoke)} == {"report", "all"}
+    with Edited(smoke, "scripts/pofxy/plan.py", comment):
+        assert {rule for rule, _ in to_run(smoke)} <= {"collect", "report", "all"}
+    with Edited(smoke, "scripts/pofxy/tracking/delivery.py", comment):
+        assert to_run(smoke) == {}
+
+
+def test_adding_a_metric_runs_evaluate_and_nothing_before_it(smoke):
+    text = '''"""Error: the share that is wrong.\n\n    1 - accuracy\n"""\nHIGHER_IS_BETTER = False\nUNIT = "share"\n\n
+def error(predict, y):\n    """1 where wrong, (N,)."""\n    return (predict != y).astype(float)\n'''
+    with Edited(smoke, "scripts/pofxy/metrics/error.py", lambda _: text):
+        found = to_run(smoke)
+        assert {rule for rule, _ in found} == {"evaluate", "collect", "report", "all"}
+        assert {model for rule, model in found if rule == "evaluate"} == ALL
+        smoke.snakemake(*SMOKE)
+        value = {(row["model"], row["metric"]): float(row["value"]) for row in rows(smoke, "scores.csv")}
+        assert value["lenet", "error"] == pytest.approx(1 - value["lenet", "accuracy"])
+        assert "Error" in (smoke.folder / RESULTS / "report/index.html").read_text()
+    smoke.snakemake(*SMOKE)
+    assert "error" not in {row["metric"] for row in rows(smoke, "scores.csv")}
+
+
+def test_adding_a_model_and_a_variant_runs_only_them(smoke):
+    text = (smoke.folder / "scripts/pofxy/models/generative/gaussian_naive_bayes.py").read_text()
+    more = lambda text: text.replace("vae, dcgan]", "vae, dcgan, mine, sure]") + "  sure: {of: mine, smoothing: 0.5}\n"  # noqa: E731
+    with (
+        Edited(smoke, "scripts/pofxy/models/generative/mine.py", lambda _: text.replace("GaussianNaiveBayes", "Mine")),
+        Edited(smoke, "config/smoke.yaml", more),
+    ):
+        found = to_run(smoke)
+        assert {model for _, model in found} == {"mine", "sure", ""}
+        assert {rule for rule, model in found if not model} == {"collect", "report", "all"}
+        smoke.snakemake(*SMOKE)
+        value = {(row["model"], row["metric"]): float(row["value"]) for row in rows(smoke, "scores.csv")}
+        assert value["mine", "accuracy"] == value["gaussian_naive_bayes", "accuracy"], "the same model, seed and data"
+        assert value["sure", "log_loss"] != value["mine", "log_loss"]
+    smoke.snakemake(*SMOKE)
+
+
+def test_the_same_seed_gives_the_same_scores(smoke, project_copy):
+    """Another folder, another run: the same table to the last digit."""
+    project_copy.snakemake(*SMOKE)
+    for name in ("scores.csv",):
+        assert (project_copy.folder / RESULTS / "report" / name).read_text() == (smoke.folder / RESULTS / "report" / name).read_text()
+
+
+def test_snakemakes_own_report_works(smoke):
+    smoke.snakemake(*SMOKE, "--report", "report.zip")
+    assert (smoke.folder / "report.zip").stat().st_size > 100_000
+
+
+BROKEN = '''"""Broken: a model that does what the test asks of it.
+
+Reference: none.
+"""
+
+import math
+import time
+
+import torch
+from torch import nn
+
+from pofxy.training import Player
+
+
+class {name}(nn.Module):
+    def build(self, spec):
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def fit(self, data, trainer):
+        self.build(data.spec)
+        {work}
+
+    def predict(self, x):
+        return torch.zeros(len(x), dtype=torch.int64)
+'''
+BREAKS = {
+    "raises": ("raise RuntimeError('no <b>luck</b>')", "failed", "train: RuntimeError: no <b>luck</b>"),
+    "diverges": (
+        "trainer.run(self, data, [Player(lambda x, y: self.weight.sum() * math.nan, self.parameters(), 1.0)], steps=5, batch=9)",
+        "failed",
+        "train: Diverged: loss is nan in epoch 1 of 1",
+    ),
+    "dawdles": ("time.sleep(600)", "timeout", "train: TimeLimitExceeded: not done after the time limit of 2 s"),
+}
+
+
+def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
+    folder = project_copy.folder
+    for name, (work, _, _) in BREAKS.items():
+        path = folder / f"scripts/pofxy/models/discriminative/{name}.py"
+        path.write_text(BROKEN.replace("{name}", name.title()).replace("{work}", work))
+    (folder / "study.yaml").write_text(
+        "study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression, raises, diverges, dawdles]\n"
+        "settings:\n  dawdles: {time_limit: 2}\n"
+    )
+    study = ("--configfile", "study.yaml")
+    found = project_copy.snakemake(*study, check=False)
+    assert found.returncode != 0
+    lines = [line for line in found.stdout.splitlines() if line.startswith("pofxy: ")]
+    for name, (_, status, reason) in BREAKS.items():
+        assert any(name in line and reason.removeprefix("train: ") in line for line in lines), found.stdout
+        log = folder / RESULTS / f"runs/digits/{name}/seed0/logs/train.log"
+        assert "Traceback" in log.read_text()
+    table = {row["model"]: row for row in rows(project_copy, "runs.csv")}
+    assert table["logistic_regression"]["status"] == "ok"
+    for name, (_, status, reason) in BREAKS.items():
+        assert (table[name]["status"], table[name]["reason"]) == (status, reason)
+    assert {row["model"] for row in rows(project_copy, "scores.csv")} == {"logistic_regression"}
+    page = (folder / RESULTS / "report/index.html").read_text()
+    assert "no &lt;b&gt;luck&lt;/b&gt;" in page and "<b>luck</b>" not in page
+    assert "partial" in page.lower()
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{(folder / RESULTS / 'mlflow.db').resolve()}")
+    for name in table:
+        assert client.get_run(table[name]["mlflow_run_id"]).info.status == ("FINISHED" if name == "logistic_regression" else "FAILED")
+
+    # Mended, only what failed runs again, and the report is whole.
+    for name in BREAKS:
+        path = folder / f"scripts/pofxy/models/discriminative/{name}.py"
+        path.write_text(BROKEN.replace("{name}", name.title()).replace("{work}", "pass"))
+    found = project_copy.snakemake(*study)
+    trained = set(re.findall(r"output: \S*/runs/digits/(\w+)/seed0/model", found.stdout))
+    assert trained == set(BREAKS)
+    assert {row["status"] for row in rows(project_copy, "runs.csv")} == {"ok"}
+    assert "partial" not in (folder / RESULTS / "report/index.html").read_text().lower()
+
+
+def test_a_failure_that_is_not_mended_is_tried_again_alone(project_copy):
+    folder = project_copy.folder
+    path = folder / "scripts/pofxy/models/discriminative/raises.py"
+    path.write_text(BROKEN.replace("{name}", "Raises").replace("{work}", BREAKS["raises"][0]))
+    (folder / "study.yaml").write_text(
+        "study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression, raises]\n"
+    )
+    for _ in range(2):
+        found = project_copy.snakemake("--configfile", "study.yaml", check=False)
+        assert found.returncode != 0
+    assert set(re.findall(r"output: \S*/runs/digits/(\w+)/seed0/model", found.stdout)) == {"raises"}
+    # Left out, nothing is to be trained, and the report is whole again.
+    (folder / "study.yaml").write_text("study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression]\n")
+    found = project_copy.snakemake("--configfile", "study.yaml")
+    assert "rule train" not in found.stdout
+    assert "partial" not in (folder / RESULTS / "report/index.html").read_text().lower()
+
+
+def test_a_wrong_config_ends_in_one_line_before_any_job(project_copy):
+    (project_copy.folder / "study.yaml").write_text("study: wrong\ndatasets: [digits]\nmodels: [lenett]\n")
+    found = project_copy.snakemake("--configfile", "study.yaml", check=False)
+    assert found.returncode != 0
+    assert "pofxy: models: unknown model 'lenett'; did you mean 'lenet'?" in found.stdout
+    assert "Traceback" not in found.stdout and not (project_copy.folder / "results").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_run_goes_on_where_it_was(number, project_copy):
+    """Ctrl-C reaches the whole group of processes; SIGTERM Snakemake alone. No step that had finished is done twice."""
+    (project_copy.folder / "study.yaml").write_text(
+        "study: long\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression, lenet]\nsettings:\n  lenet: {steps: 100000}\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml"]
+    process = subprocess.Popen(
+        command, cwd=project_copy.folder, env=clean_environment(), text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    runs = project_copy.folder / RESULTS / "runs/digits"
+    wait_for(lambda: (runs / "logistic_regression/seed0/scores.csv").exists() and "epoch" in text_of(runs / "lenet/seed0/logs/train.log"))
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    wait_for(lambda: not still_running(project_copy.folder))
+    assert not (runs / "lenet/seed0/failure.json").exists()
+
+    (project_copy.folder / "study.yaml").write_text(
+        "study: long\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression, lenet]\nsettings:\n  lenet: {steps: 40}\n"
+    )
+    found = project_copy.snakemake("--configfile", "study.yaml")
+    assert set(re.findall(r"output: \S*/runs/digits/(\w+)/seed0/model", found.stdout)) == {"lenet"}
+    assert {row["status"] for row in rows(project_copy, "runs.csv")} == {"ok"}
+
+
+def still_running(folder):
+    """Processes whose working directory is the study's."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            found += [path] if path.readlink() == folder else []
+        except OSError:
+            continue
+    return found
+
+
+def text_of(path):
+    return path.read_text() if path.exists() else ""
+
+
+def wait_for(ready, seconds=120):
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "it did not come to this"
+        time.sleep(0.2)
+
+
+def test_threads_and_seeds_come_from_the_config(project_copy):
+    """Two seeds of a model that asks for two threads: torch obeys, and each seed has its own run."""
+    path = project_copy.folder / "scripts/pofxy/models/discriminative/counts.py"
+    path.write_text(BROKEN.replace("{name}", "Counts").replace("{work}", "self.weight.data.fill_(torch.get_num_threads())"))
+    (project_copy.folder / "study.yaml").write_text(
+        "study: threads\nresults: results/smoke\ndatasets: [digits]\nmodels: [counts, two]\nseeds: [0, 5]\n"
+        "settings:\n  two: {of: counts, threads: 2}\n"
+    )
+    project_copy.snakemake("--configfile", "study.yaml")
+    from safetensors.numpy import load_file
+
+    for model, threads in (("counts", 1), ("two", 2)):
+        for seed in (0, 5):
+            folder = project_copy.folder / RESULTS / f"runs/digits/{model}/seed{seed}/model"
+            assert [float(array[0]) for array in load_file(folder / "model.safetensors").values()] == [threads]
+            assert json.loads((folder / "model.json").read_text())["of"] == "counts"
+    assert len(rows(project_copy, "runs.csv")) == 4
