@@ -23,6 +23,7 @@ test: $(ENVIRONMENT)  # the tests
 smoke: $(ENVIRONMENT)  # the whole DAG with a few steps of training each: a check, not a study
 	@$(BIN)/snakemake --cores all --configfile config/smoke.yaml
 
+# One reader needs one worker and no job queue: half the memory.
 ui: $(ENVIRONMENT)  # MLflow's pages on 127.0.0.1; PORT=5000, RESULTS=results
 	@store=$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/$(RESULTS)/mlflow.db?timeout=60}; \
 	case $$store in \
@@ -30,7 +31,8 @@ ui: $(ENVIRONMENT)  # MLflow's pages on 127.0.0.1; PORT=5000, RESULTS=results
 	sqlite:///*) file=$${store#sqlite:///}; file=$${file%%\?*}; \
 	  [ -e "$$file" ] || { echo "There is no MLflow database at $$file yet: make writes one." >&2; exit 1; } ;; \
 	esac; \
-	exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$$store"
+	exec env MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	  $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port $(PORT) --backend-store-uri "$$store"
 
 bench: $(ENVIRONMENT)  # times the default study, its overhead, planning and training
 	@$(BIN)/python benchmarks/bench.py

@@ -1,7 +1,7 @@
 """`make bench`: what the default study costs beyond its models, and how fast planning and training are, against the goals.
 
-Prints a table and writes results/<date-time>.json beside this file. A bench, not a test: the exit status is 0 whatever is reached,
-and 1 only where something could not be measured. `bench.py planning throughput` measures these two alone.
+Prints a table and writes results/<date-time>.json beside this file. A bench, not a test: the exit status is 0 whatever is
+reached, and 1 only where something could not be measured. `bench.py planning throughput` measures these two alone.
 """
 
 import argparse
@@ -12,14 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))  # this checkout's package, whichever one is installed
-
 import planning
 import study
 import throughput
 from figure import Measured
-from project import Project
+from project import ROOT, Project
 
 from pofxy.provenance import provenance
 
@@ -36,13 +33,13 @@ def main() -> int:
     if "noop" in wanted and "study" not in wanted:
         parser.error("noop needs the study that it repeats: bench.py study noop")
 
-    origin = provenance({})
+    origin = {name: value for name, value in provenance({}).items() if name != "config_hash"}
     started, load = time.strftime("%Y-%m-%d %H:%M:%S"), os.getloadavg()[0]
     print(f"pofxy bench, {started}: {origin['machine']['processor']}, {os.cpu_count()} cores")
     measured: dict[str, Measured] = {}
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="pofxy-bench-") as folder:
-        project = Project.copy(ROOT, Path(folder) / "project")
+        project = Project.copy(Path(folder) / "project")
         for name in [name for name in MEASUREMENTS if name in wanted]:
             try:
                 measured[name] = MEASUREMENTS[name](project)
@@ -52,11 +49,11 @@ def main() -> int:
                 print(f"\n{name} could not be measured: {failed[name]}", flush=True)
 
     if load > 0.5:
-        print(f"\n{load:.1f} other processes were at work at the start: the clock tells more than this machine needs alone.")
+        print(f"\nThe load was {load:.1f} before the start: with this machine to itself, times on the clock are shorter.")
     path = ROOT / "benchmarks/results" / f"{started.replace(' ', '-').replace(':', '')}.json"
     path.parent.mkdir(exist_ok=True)
     found = {name: measurement.as_json() for name, measurement in measured.items()}
-    path.write_text(json.dumps({"date": started, "load": load, **origin, "measured": found, "failed": failed}, indent=1) + "\n")
+    path.write_text(json.dumps({"date": started, "load": load} | origin | {"measured": found, "failed": failed}, indent=1) + "\n")
     print(f"\nWritten to {path.relative_to(ROOT)}.")
     return 1 if failed else 0
 

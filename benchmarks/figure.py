@@ -39,7 +39,7 @@ class Measured:
     raw: dict = field(default_factory=dict)
 
     def __str__(self):
-        return "\n".join([self.title, *map(str, self.figures), *(f"  {line}" for line in self.lines)])
+        return "\n".join([self.title, *map(str, self.figures), *(f"  {line}".rstrip() for line in self.lines)])
 
     def as_json(self) -> dict:
         """Plain dicts, each figure with whether its goal is reached."""

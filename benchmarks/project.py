@@ -11,6 +11,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))  # this checkout's package, whichever one is installed
+
 # What a study leaves behind, and what it does not need.
 LEFT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "results", "downloads", "tests")
 # Variables that would lead a run elsewhere.
@@ -47,8 +50,9 @@ class Project:
     folder: Path
 
     @classmethod
-    def copy(cls, root: Path, folder: Path) -> "Project":
-        shutil.copytree(root, folder, ignore=LEFT)
+    def copy(cls, folder: Path) -> "Project":
+        """Of what is in this checkout now."""
+        shutil.copytree(ROOT, folder, ignore=LEFT)
         return cls(folder)
 
     def snakemake(self, *arguments: str) -> Took:

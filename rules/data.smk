@@ -6,6 +6,7 @@ rule download:
         directory(DATA / "raw"),
     log:
         DATA / "logs/download.log",
+    localrule: True
     conda:
         "../envs/pofxy.yaml"
     params:

@@ -8,6 +8,7 @@ rule collect:
         runs=report(REPORT / "runs.csv", category="Tables", caption="../report/runs.rst"),
     log:
         REPORT / "logs/collect.log",
+    localrule: True
     conda:
         "../envs/pofxy.yaml"
     params:
@@ -25,6 +26,7 @@ rule report:
         report(REPORT / "index.html", category="Report", caption="../report/index.rst"),
     log:
         REPORT / "logs/report.log",
+    localrule: True
     conda:
         "../envs/pofxy.yaml"
     params:

@@ -4,6 +4,7 @@ rule track:
         TRACKING / "study.json",
     log:
         TRACKING / "track.log",
+    localrule: True
     conda:
         "../envs/pofxy.yaml"
     params:
@@ -23,6 +24,7 @@ rule deliver:
         TRACKING / "deliveries/{stamp}.json",
     log:
         TRACKING / "deliveries/{stamp}.log",
+    localrule: True
     conda:
         "../envs/pofxy.yaml"
     script:

@@ -4,7 +4,7 @@ from pofxy.job import job
 
 run, params, results = snakemake.params.run, snakemake.params, snakemake.config["results"]
 
-with job(snakemake, "train", time_limit=params.time_limit):
+with job(snakemake, "train"):
     from pofxy import fitting, splits, tracking
     from pofxy.provenance import provenance
 
@@ -15,6 +15,7 @@ with job(snakemake, "train", time_limit=params.time_limit):
         splits.load_data(snakemake.input.data, snakemake.input.val, snakemake.input.spec),
         fitting.Outputs(snakemake.output.model, snakemake.output.history, snakemake.output.cost),
         sources=snakemake.input.source,
+        time_limit=params.time_limit,
         origin=provenance(snakemake.config),
         tracker=tracker,
     )

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
-from pofxy import evaluation, files, fitting, plan, protocol, results, sampling, store, tracking
-from pofxy.run import Run
 
-ROOT = Path(__file__).resolve().parents[1]
+from pofxy import evaluation, files, fitting, plan, protocol, results, sampling, store, tracking
+
+SCRIPTS = str(Path(__file__).resolve().parents[1] / "scripts")
 SPEC = protocol.Spec("digits", (1, 8, 8), 10, 17, tuple("0123456789"))
 SETTINGS = {"lenet": {"steps": 12, "batch": 8}, "vae": {"steps": 12, "batch": 8}}
 ORIGIN = {"commit": "c0ffee", "config_hash": "123456789abc"}
@@ -111,40 +111,43 @@ def run_python(code, *arguments, cwd, **environment):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, database):
-    """A small study as the scripts make it, collected and closed, with models of each kind: torch, scikit-learn, a generator."""
+    """A small study as the scripts make it, collected and closed, with a model of each kind: torch, scikit-learn, a generator."""
     folder = opened(tmp_path_factory.mktemp("study"))
     shutil.copy(database, folder)
-    rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.integers(0, 17, (60, *SPEC.shape)).astype(np.float32) / 16)
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 17, (60, *SPEC.shape)).astype(np.float32) / 16)
     y = torch.arange(60) % 10
-    data = protocol.Data(SPEC, x[:40], y[:40], x[40:], y[40:])
     np.save(folder / "labels.npy", y)
     config = {"results": str(folder), "datasets": ["digits"], "models": ["lenet", "logistic_regression", "vae"], "seeds": [0]}
-    patch = pytest.MonkeyPatch()
-    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for run in (run for run in plan.runs(config) if run.model in config["models"]):
-        place = folder / "runs" / run.key
-        outputs = fitting.Outputs(str(place / "model"), str(place / "history.csv"), str(place / "train.json"))
-        tracker = tracking.Tracker(folder, run.key)
-        fitting.fit(run, SETTINGS.get(run.model, {}), data, outputs, [], ORIGIN, tracker)
-        if run.model == "vae":
-            outputs = sampling.Outputs(*(str(place / name) for name in ("x.npy", "y.npy", "samples.png", "sample.json")))
-            sampling.sample(outputs=outputs, model_folder=place / "model", labels_file=folder / "labels.npy", at_most=20, seed=0, tracker=tracker)
-            files.write_csv(place / "scores.csv", [], ["metric"])
-        else:
-            outputs = evaluation.Outputs(*(str(place / name) for name in ("scores.csv", "pictures", "evaluate.json")))
-            evidence = evaluation.Evidence(store.load_model(place / "model"), x, y, SPEC)
-            evaluation.evaluate(evidence, run, outputs, tracker)
-            tracker.flush()
-        (place / "logs").mkdir()
-        (place / "logs/train.tsv").write_text("s\th:m:s\tmax_rss\tio_in\n1.5\t0:00:01\t200\t-\n")
-    (folder / "report").mkdir()
-    (folder / "report/index.html").write_text("<h1>report</h1>")
-    for _ in range(2):  # the second time changes nothing
-        results.collect(config)
-        results.close(config)
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for run in plan.runs(config):
+            if run.model in config["models"]:
+                run_jobs(folder, run, x, y)
+        (folder / "report").mkdir()
+        (folder / "report/index.html").write_text("<h1>report</h1>")
+        for _ in range(2):  # the second time changes nothing
+            results.collect(config)
+            results.close(config)
     return SimpleNamespace(folder=folder, x=x, config=config)
+
+
+def run_jobs(folder, run, x, y):
+    """Trains, then samples or evaluates, and leaves Snakemake's figures."""
+    place = folder / "runs" / run.key
+    tracker = tracking.Tracker(folder, run.key)
+    outputs = fitting.Outputs(str(place / "model"), str(place / "history.csv"), str(place / "train.json"))
+    data = protocol.Data(SPEC, x[:40], y[:40], x[40:], y[40:])
+    fitting.fit(run, SETTINGS.get(run.model, {}), data, outputs, [], 600, ORIGIN, tracker)
+    if run.model == "vae":
+        outputs = sampling.Outputs(*(str(place / name) for name in ("x.npy", "y.npy", "samples.png", "sample.json")))
+        sampling.sample(str(place / "model"), str(folder / "labels.npy"), 20, 0, outputs, tracker)
+        files.write_csv(place / "scores.csv", [], ["metric"])
+    else:
+        outputs = evaluation.Outputs(*(str(place / name) for name in ("scores.csv", "pictures", "evaluate.json")))
+        evaluation.evaluate(evaluation.Evidence(store.load_model(place / "model"), x, y, SPEC), run, outputs, tracker)
+        tracker.flush()
+    (place / "logs").mkdir()
+    (place / "logs/train.tsv").write_text("s\th:m:s\tmax_rss\tio_in\n1.5\t0:00:01\t200\t-\n")
 
 
 def test_a_study_is_an_experiment_per_data_set_with_a_parent_run(study):
@@ -194,8 +197,8 @@ def test_curves_have_a_point_for_each_epoch(study, model):
     assert len(rows) > 1
     assert names
     for name in names:
-        expected = [(int(row["epoch"]), float(row[name.removeprefix("epoch/")])) for row in rows]
-        assert history(study.folder, name, f"digits/{model}/seed0") == pytest.approx(expected)
+        expected = {int(row["epoch"]): float(row[name.removeprefix("epoch/")]) for row in rows}
+        assert dict(history(study.folder, name, f"digits/{model}/seed0")) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("model", ["lenet", "logistic_regression"])
@@ -216,7 +219,9 @@ def test_the_sample_grid_is_an_artifact(study):
 
 def test_runs_csv_names_the_runs(study):
     ids = tracking.run_ids(study.folder)
-    named = {f"digits/{row['model']}/seed0": row["mlflow_run_id"] for row in results.read_runs(study.config) if row["mlflow_run_id"]}
+    named = {
+        f"digits/{row['model']}/seed0": row["mlflow_run_id"] for row in results.read_runs(study.config) if row["mlflow_run_id"]
+    }
     assert named == {key: value for key, value in ids.items() if "/" in key}
 
 
@@ -268,7 +273,7 @@ def test_logged_models_load_elsewhere_with_the_code_they_carry(study, tmp_path):
     process = run_python(LOAD, tmp_path / "x.npy", json.dumps(ids), cwd=tmp_path, MLFLOW_TRACKING_URI=uri)
     assert process.returncode == 0, process.stderr
     said = json.loads(process.stdout)
-    assert Path(said["code"]).is_relative_to(study.folder / "mlartifacts")
+    assert said["code"].endswith("model/code/pofxy/__init__.py")
     for model in ("lenet", "logistic_regression"):
         own = store.load_model(study.folder / f"runs/digits/{model}/seed0/model")
         assert said[model] == protocol.apply(own, "predict", study.x).tolist()
@@ -293,9 +298,8 @@ from pofxy.job import job
 from pofxy.run import Run
 results = Path(sys.argv[1])
 run = Run("digits", "lenet", "lenet", "discriminative", 0, ())
-snakemake = SimpleNamespace(
-    output=[results / "runs/model"], log=[results / "train.log"], params=SimpleNamespace(run=run), config={"results": str(results)}
-)
+paths = {"output": [results / "runs/model"], "log": [results / "train.log"]}
+snakemake = SimpleNamespace(params=SimpleNamespace(run=run), config={"results": str(results)}, **paths)
 with job(snakemake, "train"):
     tracker = tracking.Tracker(str(results), run.key)
     tracker.open({"steps": 3}, {})
@@ -307,7 +311,7 @@ with job(snakemake, "train"):
 
 
 def test_a_job_that_fails_ends_its_run_as_failed_with_the_reason_and_its_curve(folder):
-    process = run_python(FAIL, folder, cwd=folder, PYTHONPATH=str(ROOT / "scripts"))
+    process = run_python(FAIL, folder, cwd=folder, PYTHONPATH=SCRIPTS)
     assert process.returncode == 1, process.stderr
     tracking.deliver(folder)
     run = run_of(folder)
@@ -340,21 +344,12 @@ def test_a_run_that_is_whole_in_the_end_is_finished_and_has_no_reason(folder):
 
 
 def test_a_run_opened_again_ends_the_one_whose_process_was_killed(folder):
-    say(folder)
+    for key in (KEY, KEY, "digits/vae/seed0"):
+        say(folder, key)
     tracking.deliver(folder)
-    (folder / "tracking/ids.json").unlink()  # nor does a lost memory leave it running
-    tracking.deliver(folder)
-    parent = tracking.run_ids(folder)["digits"]
-    say(folder)
-    say(folder)
-    say(folder, "digits/vae/seed0")
-    tracking.deliver(folder)
-    own = [run for run in children(folder) if run.data.tags["mlflow.parentRunId"] == parent]
-    assert [(run.info.run_name, run.info.status) for run in own] == [
-        ("lenet seed0", "KILLED"),
-        ("lenet seed0", "RUNNING"),
-        ("vae seed0", "RUNNING"),
-    ]
+    found = [(run.info.run_name, run.info.status) for run in children(folder)]
+    assert sorted(found) == [("lenet seed0", "KILLED"), ("lenet seed0", "RUNNING"), ("vae seed0", "RUNNING")]
+    assert run_of(folder).info.status == "RUNNING"
 
 
 def test_closing_a_study_leaves_no_run_running(folder):
@@ -436,7 +431,8 @@ def test_a_deleted_database_and_another_address_get_new_parents(folder, database
     os.replace(folder / "fresh.db", folder / "mlflow.db")
     say(folder, **{"test/accuracy": 0.25})
     # In a process of its own, as every run of the workflow is: MLflow keeps a database that is gone open.
-    process = run_python("import sys; from pofxy import tracking; tracking.deliver(sys.argv[1])", folder, cwd=folder, PYTHONPATH=str(ROOT / "scripts"))
+    code = "import sys; from pofxy import tracking; tracking.deliver(sys.argv[1])"
+    process = run_python(code, folder, cwd=folder, PYTHONPATH=SCRIPTS)
     assert process.returncode == 0, process.stderr
     assert tracking.run_ids(folder)["digits"] != first["digits"]
     assert not tracking.waiting(folder / "tracking")
@@ -510,7 +506,7 @@ def server(tmp_path, database, monkeypatch):
     found.kill()
 
 
-def test_a_server_that_is_down_costs_nothing_and_loses_nothing(server, study, tmp_path, caplog):
+def test_a_server_that_is_down_costs_nothing_and_loses_nothing(server, study, tmp_path, caplog, capfd):
     folder = opened(tmp_path / "results")
     tracker = tracking.Tracker(folder, KEY)
     tracker.open({"steps": 3}, {"commit": "c0ffee"})
@@ -532,8 +528,9 @@ def test_a_server_that_is_down_costs_nothing_and_loses_nothing(server, study, tm
     assert sorted(value for _, value in history(folder, "epoch/loss")) == [0, 1, 2, 3, 4]
     assert run_of(folder).data.params == {"steps": "3"}
     (output,) = run_of(folder).outputs.model_outputs
-    monkey = mlflow.artifacts.download_artifacts(f"models:/{output.model_id}", tracking_uri=server.uri, dst_path=str(tmp_path / "model"))
-    loaded = mlflow.pyfunc.load_model(monkey)
+    uri = f"models:/{output.model_id}"
+    copy = mlflow.artifacts.download_artifacts(uri, tracking_uri=server.uri, dst_path=str(tmp_path / "model"))
+    loaded = mlflow.pyfunc.load_model(copy)
     own = store.load_model(study.folder / "runs/digits/lenet/seed0/model")
     assert loaded.predict(study.x.numpy()).tolist() == protocol.apply(own, "predict", study.x).tolist()
 
@@ -549,6 +546,7 @@ def test_a_server_that_is_down_costs_nothing_and_loses_nothing(server, study, tm
     assert child.info.status == "FINISHED"
     assert child.data.metrics == {"epoch/loss": 4, "later": 1}
     assert len(history(folder, "later")) == 1
+    assert capfd.readouterr().out == ""
 
 
 def test_a_server_that_dies_amid_an_event_gets_the_rest_of_it_once(folder, monkeypatch):
@@ -560,13 +558,13 @@ def test_a_server_that_dies_amid_an_event_gets_the_rest_of_it_once(folder, monke
     tracker.finish()
     tracker.flush()
 
-    def die(*_, **__):
-        raise ConnectionError("gone")
+    with monkeypatch.context() as server:
 
-    with monkeypatch.context() as dead:
-        dead.setattr(delivery._Sender, "_finish", die)
-        dead.setattr(delivery._Sender, "open_parents", lambda sender: open_parents(sender) or dead.setattr(delivery._Sender, "ask", die))
-        open_parents = delivery._Sender.__dict__["open_parents"]
+        def die(*_, **__):
+            server.setattr(delivery._Sender, "ask", die)
+            raise ConnectionError("gone")
+
+        server.setattr(delivery._Sender, "_finish", die)
         assert tracking.deliver(folder) == 1
     (path,) = tracking.waiting(folder / "tracking")
     assert [action["action"] for action in files.read_json(path)["actions"]] == ["finish"]
@@ -597,15 +595,14 @@ def test_four_processes_that_deliver_at_once_lose_and_double_nothing(study, tmp_
     """On a database that is not there yet; and MLflow has nothing to say on the way."""
     folder = opened(tmp_path / "results")
     model = study.folder / "runs/digits/lenet/seed0/model"
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
-    workers = [
-        subprocess.Popen([sys.executable, "-c", WORK, folder, str(number), model], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        for number in range(4)
-    ]
+    environment = os.environ | {"PYTHONPATH": SCRIPTS}
+    commands = [[sys.executable, "-c", WORK, folder, str(number), model] for number in range(4)]
+    heard = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    workers = [subprocess.Popen(command, env=environment, cwd=tmp_path, **heard) for command in commands]
     for worker in workers:
-        _, noise = worker.communicate(timeout=120)
+        noise, _ = worker.communicate(timeout=120)
         assert worker.returncode == 0, noise
-        assert noise == ""
+        assert noise == b""
     assert not tracking.waiting(folder / "tracking")
     assert not rejected(folder)
     runs = children(folder)
@@ -620,8 +617,23 @@ def test_four_processes_that_deliver_at_once_lose_and_double_nothing(study, tmp_
 
 
 def test_no_event_in_the_outbox_is_half_written(folder, monkeypatch):
-    monkeypatch.setattr(files.os, "replace", lambda *_: os.kill(os.getpid(), 0) or (_ for _ in ()).throw(OSError("killed")))
-    with pytest.raises(OSError, match="killed"):
-        say(folder)
-    monkeypatch.undo()
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as process:
+        process.setattr(files.os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            say(folder)
     assert not list((folder / "tracking").glob("outbox/*"))
+
+
+def test_a_long_training_shows_its_curve_while_it_runs(folder, monkeypatch):
+    monkeypatch.setattr(tracking, "LIVE_SECONDS", 0)
+    tracker = tracking.Tracker(folder, KEY)
+    tracker.open({}, {})
+    tracker.metrics({"epoch/loss": 0.5}, step=1)
+    end = time.monotonic() + 60
+    while KEY not in tracking.run_ids(folder) or not history(folder, "epoch/loss"):
+        assert time.monotonic() < end, "nothing was sent"
+        time.sleep(0.3)
+    assert history(folder, "epoch/loss") == [(1, 0.5)] and run_of(folder).info.status == "RUNNING"

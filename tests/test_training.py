@@ -173,10 +173,10 @@ JOB = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from types import SimpleNamespace
-from pofxy.job import job
+from pofxy.job import job, time_limit
 folder = sys.argv[2]
 snakemake = SimpleNamespace(output=[folder + "/out"], log=[folder + "/logs/work.log"], params=SimpleNamespace())
-with job(snakemake, "work", time_limit=0.3):
+with job(snakemake, "work"), time_limit(0.3):
     print("started", flush=True)
     {work}
 """

@@ -184,8 +184,8 @@ def test_adding_a_model_and_a_variant_runs_only_them(smoke):
 def test_the_same_seed_gives_the_same_scores(smoke, project_copy):
     """Another folder, another run: the same table to the last digit."""
     project_copy.snakemake(*SMOKE)
-    for name in ("scores.csv",):
-        assert (project_copy.folder / RESULTS / "report" / name).read_text() == (smoke.folder / RESULTS / "report" / name).read_text()
+    first, second = ((project.folder / RESULTS / "report/scores.csv").read_text() for project in (smoke, project_copy))
+    assert first == second
 
 
 def test_snakemakes_own_report_works(smoke):
@@ -298,30 +298,45 @@ def test_a_wrong_config_ends_in_one_line_before_any_job(project_copy):
     assert "Traceback" not in found.stdout and not (project_copy.folder / "results").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interrupted_run_goes_on_where_it_was(number, project_copy):
-    """Ctrl-C reaches the whole group of processes; SIGTERM Snakemake alone. No step that had finished is done twice."""
-    (project_copy.folder / "study.yaml").write_text(
-        "study: long\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression, lenet]\nsettings:\n  lenet: {steps: 100000}\n"
-    )
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml"]
+LONG = """study: long
+results: results/smoke
+datasets: [digits]
+models: [logistic_regression, lenet]
+settings:
+  lenet: {steps: STEPS}
+"""
+
+
+@pytest.mark.parametrize(("number", "steps"), [(signal.SIGINT, 100_000), (signal.SIGTERM, 4000)], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_run_goes_on_where_it_was(number, steps, project_copy):
+    """Ctrl-C ends every process at once; SIGTERM lets Snakemake finish the jobs that run. No finished step is done twice."""
+    study = project_copy.folder / "study.yaml"
+    study.write_text(LONG.replace("STEPS", str(steps)))
     process = subprocess.Popen(
-        command, cwd=project_copy.folder, env=clean_environment(), text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml"],
+        cwd=project_copy.folder,
+        env=clean_environment(),
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     runs = project_copy.folder / RESULTS / "runs/digits"
-    wait_for(lambda: (runs / "logistic_regression/seed0/scores.csv").exists() and "epoch" in text_of(runs / "lenet/seed0/logs/train.log"))
+    quick, slow = runs / "logistic_regression/seed0", runs / "lenet/seed0"
+    wait_for(lambda: (quick / "logs/evaluate.tsv").exists() and "epoch" in text_of(slow / "logs/train.log"))
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode != 0
     wait_for(lambda: not still_running(project_copy.folder))
-    assert not (runs / "lenet/seed0/failure.json").exists()
+    assert not (slow / "failure.json").exists()
+    done = {path.name for path in slow.iterdir()}
+    assert "scores.csv" not in done and ("model" in done) == (number == signal.SIGTERM)
 
-    (project_copy.folder / "study.yaml").write_text(
-        "study: long\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression, lenet]\nsettings:\n  lenet: {steps: 40}\n"
-    )
+    if number == signal.SIGINT:
+        study.write_text(LONG.replace("STEPS", "40"))
     found = project_copy.snakemake("--configfile", "study.yaml")
-    assert set(re.findall(r"output: \S*/runs/digits/(\w+)/seed0/model", found.stdout)) == {"lenet"}
+    again = re.findall(r"output: \S*/runs/digits/(\w+)/seed0/(model|scores.csv)", found.stdout)
+    assert set(again) == {("lenet", "scores.csv")} | ({("lenet", "model")} if number == signal.SIGINT else set())
     assert {row["status"] for row in rows(project_copy, "runs.csv")} == {"ok"}
 
 

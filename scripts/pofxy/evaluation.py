@@ -149,6 +149,7 @@ def scores(evidence: Evidence, verbs: tuple[str, ...]) -> list[dict]:
         metric = getattr(importlib.import_module(f"pofxy.metrics.{name}"), entry.public)
         arguments = {parameter: evidence.get(parameter) for parameter in entry.parameters}
         value, low, high = _with_interval(metric, arguments)
+        low = max(low, entry.constants.get("LOWEST", -math.inf))
         if not math.isfinite(value):
             raise ValueError(f"metric {name} is {value}")
         lengths = {len(argument) for argument in arguments.values() if isinstance(argument, np.ndarray)}

@@ -20,7 +20,16 @@ class Outputs:
     cost: str
 
 
-def fit(run: Run, hyperparameters: dict, data: protocol.Data, outputs: Outputs, sources: list[str], origin: dict, tracker) -> None:
+def fit(
+    run: Run,
+    hyperparameters: dict,
+    data: protocol.Data,
+    outputs: Outputs,
+    sources: list[str],
+    time_limit: float,
+    origin: dict,
+    tracker,
+) -> None:
     """Fits and saves.
 
     Args:
@@ -29,6 +38,7 @@ def fit(run: Run, hyperparameters: dict, data: protocol.Data, outputs: Outputs, 
         data: train and val split.
         outputs: written whole or not at all.
         sources: the files that the fit is made of; a checkpoint of other ones is not resumed.
+        time_limit: seconds that the fit may take; one that was ended goes on from its checkpoint when it is tried again.
         origin: as provenance() gives it.
         tracker: hears of the parameters at once and of the curves on the way.
     """
@@ -47,7 +57,7 @@ def fit(run: Run, hyperparameters: dict, data: protocol.Data, outputs: Outputs, 
     )
     protocol.seeded(run.seed)
     model = model_class(**hyperparameters)
-    with cost.stopwatch() as took:
+    with cost.stopwatch() as took, job.time_limit(time_limit):
         model.fit(data, trainer)
     # A resumed training has spent what the earlier attempts did, too.
     seconds = max(took["seconds"], trainer.history[-1]["seconds"] if trainer.history else 0)

@@ -23,29 +23,23 @@ class TimeLimitExceeded(RuntimeError):
 
 
 @contextmanager
-def job(snakemake, stage: str, folder: Path | str | None = None, time_limit: float | None = None) -> Iterator[None]:
+def job(snakemake, stage: str) -> Iterator[None]:
     """Runs the work of one script.
 
     Args:
         snakemake: the object that Snakemake gives to a script.
         stage: the rule's verb.
-        folder: where failure.json goes; the folder of the first output by default.
-        time_limit: seconds after which the work is ended; None for no limit.
     """
-    folder = Path(folder or Path(snakemake.output[0]).parent)
+    folder = Path(snakemake.output[0]).parent
     failure = folder / "failure.json"
     failure.unlink(missing_ok=True)
     _log_to(Path(snakemake.log[0]))
     # Each ends the job as an exception, so that temporary files are removed on the way out.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(1))
-    if time_limit:
-        signal.signal(signal.SIGALRM, lambda *_: _raise_time_limit(time_limit))
-        signal.setitimer(signal.ITIMER_REAL, time_limit)
     try:
         yield
     except Exception as error:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         status = "timeout" if isinstance(error, TimeLimitExceeded) else "failed"
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         logger.exception("%s %s", stage, status)
@@ -58,12 +52,22 @@ def job(snakemake, stage: str, folder: Path | str | None = None, time_limit: flo
     except BaseException:  # SIGTERM or Ctrl-C: no failure of the job's own
         _end_tracked_run(snakemake, "KILLED", "interrupted")
         raise
-    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def progress(line: str) -> None:
     """A line for the log and, where a person is watching, for the terminal."""
     logger.info(line)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises TimeLimitExceeded in the work that is not done after so many seconds; in C code, as soon as that returns."""
+    signal.signal(signal.SIGALRM, lambda *_: _raise_time_limit(seconds))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _log_to(path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 HIGHER_IS_BETTER = False
 UNIT = "squared feature distance"
+LOWEST = 0.0
 
 
 def frechet_distance(sample_features, test_features):

@@ -3,7 +3,7 @@
 Jobs write events into an outbox, results/tracking/outbox: small JSON files, named by the time. Importing MLflow costs as much
 as importing torch, so not every job sends: one that finds the last delivery older than DUE_SECONDS sends all that waits
 (`deliver_if_due`), and collecting the results sends the rest. A tracking server that is down costs no training: its events stay
-in the outbox, and the next run sends them.
+in the outbox, and the next run sends them. What a server refuses is put aside, in results/tracking/rejected.
 """
 
 import fcntl
@@ -12,6 +12,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ from pathlib import Path
 from pofxy import files
 
 DUE_SECONDS = 20
+# A training that is longer than this shows its curves while it runs.
+LIVE_SECONDS = 60
 
 logger = logging.getLogger("pofxy.tracking")
 
@@ -45,7 +49,7 @@ class Tracker:
         self._add("open", params=params, tags=tags, time=now())
 
     def metrics(self, values: dict[str, float | None], step: int = 0, at: float | None = None) -> None:
-        """Numbers of one step; None is left out. They go out in batches, and those of a long training from time to time.
+        """Numbers of one step; None is left out. They go out in batches, and those of a long training once a minute.
 
         The same number at the same time is one point, however often it is sent: `at` is that time in seconds, now by default.
         """
@@ -55,8 +59,9 @@ class Tracker:
             self.actions[-1]["points"] += points
         elif points:
             self._add("metrics", points=points)
-        if time.time() - self.flushed > DUE_SECONDS:
+        if time.time() - self.flushed > LIVE_SECONDS:
             self.flush()
+            _deliver_aside(self.folder.parent)
 
     def artifact(self, path: Path | str, folder: str = "") -> None:
         """A file of results/, copied when it is sent."""
@@ -111,6 +116,13 @@ def deliver(results: Path | str, wait: bool = True) -> int:
                 logger.warning("MLflow at %s does not answer: %s (%s)", public(uri(folder)), kept, cause)
             (folder / "last_delivery").touch()
     return len(waiting(folder))
+
+
+def _deliver_aside(results: Path) -> None:
+    # In a process of its own: MLflow's memory and seconds are not the model's.
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from pofxy import tracking; tracking.deliver_if_due(sys.argv[2])"
+    scripts = Path(__file__).resolve().parents[2]
+    subprocess.Popen([sys.executable, "-c", code, scripts, results], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def waiting(folder: Path) -> list[Path]:

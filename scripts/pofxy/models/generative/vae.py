@@ -20,11 +20,13 @@ from pofxy.training import Player
 
 
 class VAE(nn.Module):
-    """Encoder and decoder are nets of two fully connected layers, as in the paper.
+    """Encoder and decoder are fully connected nets, as in the paper.
 
     Args:
         codes: Z, the dimensions of the code.
-        hidden: units of the hidden layer of each net.
+        hidden: units of a hidden layer: the encoder has one, the decoder two.
+        dropout: share of the encoder's hidden units that are dropped, and half of it of the pixels that it sees: small data sets
+            are learned by heart by the encoder, not the decoder.
         components: logistic laws in the mixture of each pixel.
         beta: weight of the KL term in training.
         importance_samples: k of the bound that log_prob_bound gives.
@@ -37,15 +39,16 @@ class VAE(nn.Module):
         self,
         codes: int = 16,
         hidden: int = 512,
+        dropout: float = 0.2,
         components: int = 2,
         beta: float = 1.0,
         importance_samples: int = 64,
-        steps: int = 3000,
+        steps: int = 2000,
         batch: int = 128,
         learning_rate: float = 2e-3,
     ):
         super().__init__()
-        self.codes, self.hidden, self.components, self.beta = codes, hidden, components, beta
+        self.codes, self.hidden, self.dropout, self.components, self.beta = codes, hidden, dropout, components, beta
         self.importance_samples, self.steps, self.batch, self.learning_rate = importance_samples, steps, batch, learning_rate
         self.bound = f"IWAE-{importance_samples}" if importance_samples > 1 else "ELBO"
 
@@ -54,9 +57,20 @@ class VAE(nn.Module):
         if spec.levels is None:
             raise ValueError(f"{spec.name}: the VAE models grey levels, and a table has none")
         self.shape, self.levels, self.dimensions = spec.shape, spec.levels, math.prod(spec.shape)
-        outputs = self.dimensions * self.components * 3
-        self.encoder = nn.Sequential(nn.Linear(self.dimensions, self.hidden), nn.ReLU(), nn.Linear(self.hidden, 2 * self.codes))
-        self.decoder = nn.Sequential(nn.Linear(self.codes, self.hidden), nn.ReLU(), nn.Linear(self.hidden, outputs))
+        self.encoder = nn.Sequential(
+            nn.Dropout(self.dropout / 2),
+            nn.Linear(self.dimensions, self.hidden),
+            nn.ReLU(),
+            nn.Dropout(self.dropout),
+            nn.Linear(self.hidden, 2 * self.codes),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(self.codes, self.hidden),
+            nn.ReLU(),
+            nn.Linear(self.hidden, self.hidden),
+            nn.ReLU(),
+            nn.Linear(self.hidden, self.dimensions * self.components * 3),
+        )
 
     def fit(self, data, trainer):
         """Trains on the train split; keeps the parameters of the highest bound on val."""

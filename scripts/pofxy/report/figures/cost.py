@@ -29,6 +29,8 @@ def cost(study):
 def _scatter(study, dataset: str, cost_name: str, quality: str):
     rows = study.summary
     rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == quality) & (rows["family"] != "reference")]
+    if rows.empty:
+        return None
     title, one = COSTS[cost_name]
     rows = rows.assign(cost=rows["model"].map(study.costs(dataset)[cost_name]) / one)
     log = quality == "frechet_distance"
