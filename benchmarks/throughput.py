@@ -49,7 +49,7 @@ def measure(project: Project, repeats: int = 5) -> Measured:
         Figure("an epoch of the plain loop, on the clock", median("plain", "seconds"), "s"),
     ]
     title = f"Training the VAE on {IMAGES:,} images of 28x28 pixels, {LEVELS} levels: medians of {repeats} epochs"
-    busy = f"Goal not judged, the machine is busy: with {threads} threads the plain loop took {slower:.1f} times as long as with one."
+    busy = f"Not judged, the machine is busy: {threads} threads took the plain loop {slower:.1f} times as long as one."
     return Measured(title, figures, [busy] if disturbed else [], raw=took)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
@@ -16,6 +15,9 @@ try:
 except ValueError as error:
     sys.exit(f"pofxy: {error}")
 
+# Jobs take the package of this checkout, whatever version is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join([sys.path[0], *filter(None, [os.environ.get("PYTHONPATH")])])
+RUN_OF = {(run.dataset, run.model, str(run.seed)): run for run in RUNS}
 RESULTS = Path(config["results"])
 TRACKING = RESULTS / "tracking"
 DATA = RESULTS / "data/{dataset}"
@@ -31,7 +33,7 @@ wildcard_constraints:
 
 
 def run_of(wildcards):
-    return next(r for r in RUNS if (r.dataset, r.model, str(r.seed)) == tuple(wildcards[:3]))
+    return RUN_OF[tuple(wildcards[:3])]
 
 
 def source_files(script, *entries):

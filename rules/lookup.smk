@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 
 def undelivered_events(wildcards):

@@ -39,7 +39,9 @@ def third_party(names):
     return {name for name in names if not name.startswith("pofxy") and name not in sys.stdlib_module_names}
 
 
-@pytest.mark.parametrize("path", [*room("pofxy/catalog.py"), *room("pofxy/plan.py"), *room("pofxy/run.py"), *room("pofxy/tables.py")])
+@pytest.mark.parametrize(
+    "path", [*room("pofxy/catalog.py"), *room("pofxy/plan.py"), *room("pofxy/run.py"), *room("pofxy/tables.py")]
+)
 def test_the_plan_is_made_with_the_standard_library_alone(path):
     assert not third_party(imports(path))
 
@@ -107,7 +109,12 @@ def test_the_closure_follows_imports_wherever_they_stand(tmp_path, monkeypatch):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text)
     monkeypatch.setattr(catalog, "PACKAGE", package)
-    assert [path.relative_to(package).as_posix() for path in catalog.closure(package / "a.py")] == ["a.py", "b.py", "d.py", "rooms/c.py"]
+    assert [path.relative_to(package).as_posix() for path in catalog.closure(package / "a.py")] == [
+        "a.py",
+        "b.py",
+        "d.py",
+        "rooms/c.py",
+    ]
 
 
 def test_the_closure_of_a_model_holds_no_other_model_and_no_sender():
@@ -159,7 +166,7 @@ def test_a_wrong_config_is_told_the_key_the_cause_and_the_nearest_name(config, m
 
 def test_two_variants_of_one_name_are_found_in_the_text(tmp_path):
     text = "settings:\n  mine: {of: vae}\n  mine: {of: lenet}\n"
-    with pytest.raises(plan.ConfigError, match="study.yaml: 'mine' stands twice, on lines 2 and 3"):
+    with pytest.raises(plan.ConfigError, match=r"study\.yaml: 'mine' stands twice, on lines 2 and 3"):
         checked(tmp_path, text)
 
 
@@ -222,7 +229,9 @@ def test_a_plan_needs_no_torch_and_no_mlflow(project_copy, tmp_path):
         sys.meta_path.insert(0, Absent())
         """)
     )
-    missing = subprocess.run([sys.executable, "-c", "import torch"], env=os.environ | {"PYTHONPATH": str(block)}, capture_output=True)
+    missing = subprocess.run(
+        [sys.executable, "-c", "import torch"], env=os.environ | {"PYTHONPATH": str(block)}, capture_output=True
+    )
     assert missing.returncode != 0, "the block works"
     found = project_copy.snakemake("-n", PYTHONPATH=str(block))
     counts = dict(line.split()[:2] for line in found.stdout.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit())

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pofxy import catalog, preprocess
 from pofxy.datasets import DatasetError, DownloadError, Images, cifar10, open_dataset
 from pofxy.datasets.cifar10 import CIFAR10

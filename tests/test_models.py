@@ -170,7 +170,7 @@ def test_log_prob_bound_stays_below_the_mass_of_all_images(name):
 
 @having("sample")
 def test_samples_are_images_and_the_seed_decides(name, fit):
-    model, data = fit(name)
+    model, _data = fit(name)
     labels = torch.arange(25) % 3 if protocol.is_conditional(model) else None
     protocol.seeded(3)
     first = protocol.draw(model, 25, labels, batch=10)
@@ -185,7 +185,7 @@ def test_samples_are_images_and_the_seed_decides(name, fit):
 
 @having("sample")
 def test_a_conditional_model_heeds_the_labels(name, fit):
-    model, data = fit(name)
+    model, _data = fit(name)
     if not protocol.is_conditional(model):
         pytest.skip("not conditional")
     x = protocol.draw(model, 300, torch.arange(300) % 3)

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from conftest import clean_environment
 from pofxy import catalog, plan
 from pofxy import config as study_config
-
-from conftest import clean_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -26,7 +25,7 @@ def test_every_model_is_in_the_table_and_every_target_exists():
     named = set(re.findall(r"`(\w+)`", README.split("## What is in it")[1].split("A model has")[0]))
     assert named == {name for name, entry in catalog.models().items() if entry.family != "judge"}
     targets = set(re.findall(r"^(\w+): \$\(ENVIRONMENT\)", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {name for name in re.findall(r"`make (\w+)", README)} | {"run", "test"} == targets
+    assert set(re.findall(r"`make (\w+)", README)) | {"run", "test"} == targets
 
 
 def test_the_example_study_is_valid(tmp_path, monkeypatch):
@@ -46,11 +45,13 @@ def test_links_and_pictures_exist():
 
 @pytest.mark.xdist_group("workflow")
 def test_the_model_shown_whole_runs_and_is_judged(project_copy):
-    model, reading = blocks("python")
+    reading, model = blocks("python")
     path = re.search(r"This is all of `(\S+)`", README)[1]
     (project_copy.folder / path).write_text(model)
-    (project_copy.folder / "config/config.yaml").write_text("study: readme\ndatasets: [digits]\nmodels: [class_means, lenet]\n"
-                                                            "settings: {lenet: {steps: 20}, feature_net: {steps: 20}}\n")
+    (project_copy.folder / "config/config.yaml").write_text(
+        "study: readme\ndatasets: [digits]\nmodels: [class_means, lenet]\n"
+        "settings: {lenet: {steps: 20}, feature_net: {steps: 20}}\n"
+    )
     project_copy.snakemake()
     with (project_copy.folder / "results/report/scores.csv").open() as file:
         scores = {row["metric"]: float(row["value"]) for row in csv.DictReader(file) if row["model"] == "class_means"}

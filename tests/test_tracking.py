@@ -628,7 +628,7 @@ def test_no_event_in_the_outbox_is_half_written(folder, monkeypatch):
 
 
 def test_a_long_training_shows_its_curve_while_it_runs(folder, monkeypatch):
-    monkeypatch.setattr(tracking, "LIVE_SECONDS", 0)
+    monkeypatch.setattr(tracking, "DUE_SECONDS", 0)
     tracker = tracking.Tracker(folder, KEY)
     tracker.open({}, {})
     tracker.metrics({"epoch/loss": 0.5}, step=1)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pofxy import job, protocol, store, training
+from pofxy import protocol, store, training
 from pofxy.training import Player, Trainer
 
 torch.set_num_threads(1)
@@ -140,8 +140,16 @@ def test_players_move_only_their_own_parameters(data):
         return loss
 
     trainer = Trainer()
-    trainer.run(both, data, [Player(play("first"), first.parameters(), 0.0, name="first"),
-                             Player(play("second"), second.parameters(), 1e-2, every=3, name="second")], steps=6, batch=16)
+    trainer.run(
+        both,
+        data,
+        [
+            Player(play("first"), first.parameters(), 0.0, name="first"),
+            Player(play("second"), second.parameters(), 1e-2, every=3, name="second"),
+        ],
+        steps=6,
+        batch=16,
+    )
     assert steps == {"first": 6, "second": 2}
     assert torch.equal(first.weight, before["0.weight"]) and not torch.equal(second.weight, before["1.weight"])
     assert trainer.history[0]["first_more"] == pytest.approx(3.5) and trainer.history[0]["second_more"] == pytest.approx(1.5)
@@ -165,7 +173,9 @@ def test_progress_says_what_is_left(data):
 def test_torch_obeys_the_threads_of_its_job():
     code = "import torch; print(torch.get_num_threads())"
     for threads in ("1", "2"):
-        found = subprocess.run([sys.executable, "-c", code], env={"OMP_NUM_THREADS": threads, "PATH": ""}, capture_output=True, text=True)
+        found = subprocess.run(
+            [sys.executable, "-c", code], env={"OMP_NUM_THREADS": threads, "PATH": ""}, capture_output=True, text=True
+        )
         assert found.stdout.strip() == threads, found.stderr
 
 
@@ -205,7 +215,7 @@ def test_a_job_that_succeeds_takes_back_its_earlier_failure(tmp_path):
 
 
 def test_a_terminated_job_leaves_no_half_written_file_and_no_failure(tmp_path):
-    work = "from pofxy import files\n    with files.atomic(folder + '/half') as path:\n        path.write_text('x'); time.sleep(0.25)"
+    work = "from pofxy import files\n    with files.atomic(folder + '/half') as path: path.write_text('x'); time.sleep(0.25)"
     process = subprocess.Popen(job_command(work, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "started\n"
     time.sleep(0.1)
@@ -264,7 +274,7 @@ def test_nothing_but_our_own_formats_is_loaded(tmp_path):
     folder = tmp_path / "foreign"
     store.write_json(folder / "model.json", header)
     skops.io.dump(FunctionTransformer(func=subprocess.run), folder / "model.skops")
-    with pytest.raises(store.StoreError, match="refused, it holds .*subprocess"):
+    with pytest.raises(store.StoreError, match=r"refused, it holds .*subprocess"):
         store.load_model(folder)
 
     store.write_json(folder / "model.json", header | {"format": 99})

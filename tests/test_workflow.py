@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pofxy import tables
-
 from conftest import clean_environment
+from pofxy import tables
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 RESULTS = Path("results/smoke")
@@ -73,7 +72,9 @@ def comment(text):
 
 def test_the_tables_keep_their_contract(smoke):
     with (smoke.folder / RESULTS / "report/scores.csv").open() as file:
-        assert file.readline() == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,split,n\n"
+        assert (
+            file.readline() == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,split,n\n"
+        )
     with (smoke.folder / RESULTS / "report/runs.csv").open() as file:
         assert file.readline() == (
             "dataset,model,family,seed,status,reason,verbs,parameters,fit_seconds,sample_seconds_per_1000,predict_ms_per_image,"
@@ -242,7 +243,7 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
     found = project_copy.snakemake(*study, check=False)
     assert found.returncode != 0
     lines = [line for line in found.stdout.splitlines() if line.startswith("pofxy: ")]
-    for name, (_, status, reason) in BREAKS.items():
+    for name, (_, _, reason) in BREAKS.items():
         assert any(name in line and reason.removeprefix("train: ") in line for line in lines), found.stdout
         log = folder / RESULTS / f"runs/digits/{name}/seed0/logs/train.log"
         assert "Traceback" in log.read_text()
@@ -259,7 +260,9 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
 
     client = MlflowClient(f"sqlite:///{(folder / RESULTS / 'mlflow.db').resolve()}")
     for name in table:
-        assert client.get_run(table[name]["mlflow_run_id"]).info.status == ("FINISHED" if name == "logistic_regression" else "FAILED")
+        assert client.get_run(table[name]["mlflow_run_id"]).info.status == (
+            "FINISHED" if name == "logistic_regression" else "FAILED"
+        )
 
     # Mended, only what failed runs again, and the report is whole.
     for name in BREAKS:
@@ -284,7 +287,9 @@ def test_a_failure_that_is_not_mended_is_tried_again_alone(project_copy):
         assert found.returncode != 0
     assert set(re.findall(r"output: \S*/runs/digits/(\w+)/seed0/model", found.stdout)) == {"raises"}
     # Left out, nothing is to be trained, and the report is whole again.
-    (folder / "study.yaml").write_text("study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression]\n")
+    (folder / "study.yaml").write_text(
+        "study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression]\n"
+    )
     found = project_copy.snakemake("--configfile", "study.yaml")
     assert "rule train" not in found.stdout
     assert "partial" not in (folder / RESULTS / "report/index.html").read_text().lower()

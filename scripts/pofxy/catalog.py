@@ -82,8 +82,9 @@ def evaluations(verbs: tuple[str, ...]) -> dict[str, str]:
     return {name: _missing(entry.parameters, verbs) for name, entry in metrics().items()}
 
 
+@cache
 def closure(*paths: Path) -> list[Path]:
-    """The package files that these files are made of: themselves and, transitively, what they import, wherever the import stands."""
+    """The package files that these files are made of: themselves and what they import, however far and wherever it stands."""
     found, open_ = set(), [Path(path).resolve() for path in paths]
     while open_:
         path = open_.pop()

@@ -42,7 +42,9 @@ def _check_unique(node: yaml.Node | None, file: str) -> None:
         for key, child in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
-                raise plan.ConfigError(f"{file}: '{key.value}' stands twice, on lines {seen[key.value]} and {line}; give one another name")
+                raise plan.ConfigError(
+                    f"{file}: '{key.value}' stands twice, on lines {seen[key.value]} and {line}; give one another name"
+                )
             seen[key.value] = line
             _check_unique(child, file)
 

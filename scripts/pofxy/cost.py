@@ -24,11 +24,13 @@ def stopwatch() -> Iterator[dict[str, float]]:
 
 
 def count_parameters(model) -> int:
-    """Numbers that were fitted: a torch module's trainable parameters, or its buffers where it has none; an estimator's arrays."""
+    """Numbers that were fitted: a torch module's trainable parameters, or its buffers if it has none; an estimator's arrays."""
     if isinstance(model, torch.nn.Module):
         trained = [p for p in model.parameters() if p.requires_grad]
         return sum(tensor.numel() for tensor in trained or model.buffers())
-    fitted = {name: value for name, value in vars(model.estimator).items() if name.endswith("_") and name not in ("classes_", "n_iter_")}
+    fitted = {
+        name: value for name, value in vars(model.estimator).items() if name.endswith("_") and name not in ("classes_", "n_iter_")
+    }
     return sum(value.size for value in fitted.values() if isinstance(value, np.ndarray))
 
 

@@ -27,7 +27,7 @@ VERBS = {
     "predict": "x -> (N,) int64 labels",
     "predict_proba": "x -> (N, K), rows sum to 1",
     "log_joint": "x -> (N, K) nats, log p(x, y)",
-    "log_prob": "x -> (N,) nats, log p(x), exact: a mass over L-level images, or a density where the class says `measure = 'density'`",
+    "log_prob": "x -> (N,) nats, log p(x), exact: a mass over L-level images; a density if the class says `measure = 'density'`",
     "log_prob_bound": "x -> (N,) nats, a lower bound of log p(x); the class names it: `bound = 'ELBO'`",
     "sample": "n, labels (n,) int64 or None -> (n, C, H, W) in [0, 1]; `conditional = True` where labels are heeded",
     "reconstruct": "x -> its shape, in [0, 1]",

@@ -32,7 +32,7 @@ def load_tree(path: Path | str):
     """What save_tree wrote, on the CPU. Raises StoreError where the file is none of it."""
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             header = json.loads((file.metadata() or {})["pofxy"])
     except Exception as error:  # safetensors raises an exception type of its own, with no public base
         raise StoreError(f"{path}: not a pofxy safetensors file ({error})") from None

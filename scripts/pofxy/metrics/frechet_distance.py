@@ -23,13 +23,10 @@ def frechet_distance(sample_features, test_features):
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     cross = np.linalg.eigvalsh(root @ covariance_t @ root)
     return float(
-        ((mean_s - mean_t) ** 2).sum()
-        + np.trace(covariance_s)
-        + np.trace(covariance_t)
-        - 2 * np.sqrt(np.maximum(cross, 0)).sum()
+        ((mean_s - mean_t) ** 2).sum() + np.trace(covariance_s) + np.trace(covariance_t) - 2 * np.sqrt(np.maximum(cross, 0)).sum()
     )
 
 
 def _moments(features):
     features = features.astype(float)
-    return features.mean(0), np.cov(features, rowvar=False)                  # (Z,), (Z, Z)
+    return features.mean(0), np.cov(features, rowvar=False)  # (Z,), (Z, Z)

@@ -21,9 +21,7 @@ from pathlib import Path
 
 from pofxy import files
 
-DUE_SECONDS = 20
-# A training that is longer than this shows its curves while it runs.
-LIVE_SECONDS = 60
+DUE_SECONDS = 60
 
 logger = logging.getLogger("pofxy.tracking")
 
@@ -59,7 +57,7 @@ class Tracker:
             self.actions[-1]["points"] += points
         elif points:
             self._add("metrics", points=points)
-        if time.time() - self.flushed > LIVE_SECONDS:
+        if time.time() - self.flushed > DUE_SECONDS:
             self.flush()
             _deliver_aside(self.folder.parent)
 

@@ -6,7 +6,8 @@ What it knows of images: a feature that is useful in one place is useful in anot
 less with each layer. ReLU and max pooling stand where the paper has tanh and mean pooling; a pixel of random shift and dropout
 take the place of its larger data set.
 
-Reference: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE, 1998.
+Reference: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
+the IEEE, 1998.
 """
 
 import torch
@@ -57,7 +58,7 @@ class LeNet(FromProbabilities, nn.Module):
             nn.Conv2d(a, b, 5, padding=2),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Flatten(),                                                    # (N, b, H // 4, W // 4) -> (N, b H W / 16)
+            nn.Flatten(),  # (N, b, H // 4, W // 4) -> (N, b H W / 16)
             nn.Dropout(self.dropout),
             nn.Linear(b * (height // 4) * (width // 4), 120),
             nn.ReLU(),

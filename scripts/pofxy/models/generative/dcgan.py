@@ -11,6 +11,8 @@ References: A. Radford, L. Metz, S. Chintala, "Unsupervised representation learn
 adversarial networks", ICLR 2016; R1: L. Mescheder, A. Geiger, S. Nowozin, ICML 2018.
 """
 
+import itertools
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -56,6 +58,7 @@ class DCGAN(nn.Module):
         widths = [self.channels * 2**i for i in range(halvings + 1)]
         self.generator = _Generator(self.codes, spec.shape, widths[::-1])
         self.discriminator = _discriminator(spec.shape, widths)
+        self.discriminator(torch.zeros(1, *spec.shape))  # tells the last layer its size
         self.averaged = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(self.average), use_buffers=True)
         self.averaged.requires_grad_(False)
         self.register_buffer("step", torch.tensor(0))
@@ -64,7 +67,7 @@ class DCGAN(nn.Module):
         """Trains for all its steps: no loss of the game says on val when to stop."""
         self.build(data.spec)
         # No momentum: each player's loss is another one after the other's step.
-        game = dict(learning_rate=self.learning_rate, betas=(0.0, 0.99))
+        game = {"learning_rate": self.learning_rate, "betas": (0.0, 0.99)}
         players = [
             Player(self._discriminator_loss, self.discriminator.parameters(), name="discriminator", **game),
             Player(self._generator_loss, self.generator.parameters(), name="generator", after=self._move_average, **game),
@@ -87,7 +90,7 @@ class DCGAN(nn.Module):
         losses = {"loss": game, "game": game, "accuracy": accuracy}
         if penalised:
             (slope,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
-            penalty = slope.square().sum((1, 2, 3)).mean()                   # (N, C, H, W) -> scalar
+            penalty = slope.square().sum((1, 2, 3)).mean()  # (N, C, H, W) -> scalar
             losses |= {"loss": game + 4 * self.penalty / 2 * penalty, "squared_slope": penalty}
         return losses
 
@@ -108,20 +111,22 @@ class _Generator(nn.Module):
         super().__init__()
         halvings = len(widths) - 1
         self.shape, self.first = shape, (widths[0], *(-(-side // 2**halvings) for side in shape[1:]))
-        self.project = nn.Sequential(nn.Linear(codes, torch.Size(self.first).numel(), bias=False), nn.BatchNorm1d(torch.Size(self.first).numel()))
+        self.project = nn.Sequential(
+            nn.Linear(codes, torch.Size(self.first).numel(), bias=False), nn.BatchNorm1d(torch.Size(self.first).numel())
+        )
         layers = []
-        for wide, narrow in zip(widths[:-1], widths[1:], strict=True):
+        for wide, narrow in itertools.pairwise(widths):
             layers += [nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], shape[0], 3, padding=1), nn.Tanh())
 
     def forward(self, z):
-        x = self.project(z).relu().view(len(z), *self.first)                 # (N, Z) -> (N, widths[0], H / 2^k, W / 2^k)
+        x = self.project(z).relu().view(len(z), *self.first)  # (N, Z) -> (N, widths[0], H / 2^k, W / 2^k)
         return self.layers(x)[..., : self.shape[1], : self.shape[2]]
 
 
 def _discriminator(shape, widths):
     """(N, C, H, W) -> (N, 1), positive where it takes the image for a real one."""
     layers = [nn.Conv2d(shape[0], widths[0], 3, padding=1), nn.LeakyReLU(0.2)]
-    for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+    for narrow, wide in itertools.pairwise(widths):
         layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(1))

@@ -8,7 +8,8 @@ A pixel that happens to be constant in the few images of a class would veto that
 little towards the pixel's variance within all classes.
 
 Reference: R. O. Duda, P. E. Hart, "Pattern Classification and Scene Analysis", 1973; the pairing is A. Y. Ng, M. I. Jordan, "On
-discriminative vs. generative classifiers", NIPS 2001; the shrinkage J. H. Friedman, "Regularized discriminant analysis", JASA 1989.
+discriminative vs. generative classifiers", NIPS 2001; the shrinkage is J. H. Friedman, "Regularized discriminant analysis", JASA
+1989.
 """
 
 import math
@@ -45,23 +46,23 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
     def fit(self, data, trainer):
         """Closed form. Raises ValueError where a class has no example."""
         self.build(data.spec)
-        x, classes = data.x.flatten(1), range(data.spec.classes)             # (N, D)
+        x, classes = data.x.flatten(1), range(data.spec.classes)  # (N, D)
         counts = torch.bincount(data.y, minlength=data.spec.classes)
         if (counts == 0).any():
             raise ValueError(f"{data.spec.name}: class {int(counts.argmin())} has no example, naive Bayes needs one at least")
         # A uniform law over a bin of width h adds h^2 / 12 to the variance: this fits the dequantised pixels without noise.
         bins = 0.0 if data.spec.levels is None else 1 / (data.spec.levels - 1) ** 2 / 12
         self.log_prior = (counts / counts.sum()).log()
-        self.mean = torch.stack([x[data.y == k].mean(0) for k in classes])   # (K, D)
+        self.mean = torch.stack([x[data.y == k].mean(0) for k in classes])  # (K, D)
         variance = torch.stack([x[data.y == k].var(0, correction=0) for k in classes])
-        within = (counts[:, None] * variance).sum(0) / counts.sum()          # (D,)
+        within = (counts[:, None] * variance).sum(0) / counts.sum()  # (D,)
         floor = max(self.smoothing * float(x.var(0, correction=0).max()), 1e-9)
         self.variance = (1 - self.shrinkage) * variance + self.shrinkage * within + bins + floor
 
     def log_joint(self, x):
         """log p(x, y) in nats, (N, K): a density over pixels in units of their range."""
-        x = x.flatten(1)                                                     # (N, D)
-        precision = 1 / self.variance                                        # (K, D)
+        x = x.flatten(1)  # (N, D)
+        precision = 1 / self.variance  # (K, D)
         # sum_d (x - mu)^2 / sigma^2, multiplied out: no (N, K, D) array is made.
         square = x**2 @ precision.T - 2 * x @ (self.mean * precision).T + (self.mean**2 * precision).sum(1)
         return self.log_prior - 0.5 * (square + (2 * math.pi * self.variance).log().sum(1))
@@ -71,4 +72,4 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
         if labels is None:
             labels = torch.multinomial(self.log_prior.exp(), n, replacement=True)
         x = self.mean[labels] + self.variance[labels].sqrt() * torch.randn_like(self.mean[labels])
-        return x.clamp(0, 1).view(n, *self.shape)                            # (n, D) -> (n, C, H, W)
+        return x.clamp(0, 1).view(n, *self.shape)  # (n, D) -> (n, C, H, W)

@@ -2,12 +2,13 @@
 
     log p(x) >= E_q(z|x) [log p(x | z)] - beta KL(q(z | x) || p(z)),      p(z) = N(0, I)      (the ELBO at beta = 1, eq. 3)
 
-q(z | x) is a Gaussian whose mean and variance the encoder gives, and p(x | z) an independent mixture of logistic laws for every
-pixel, cut into the L grey levels: the bound is one on the mass of the L-level image, comparable in bits per dimension. Scored
-with k codes per image, the importance-weighted bound is tighter: log p(x) >= E log 1/k sum_i p(x, z_i) / q(z_i | x).
+q(z | x) is a Gaussian whose mean and variance the encoder gives, and p(x | z) an independent logistic law for every pixel, cut
+into the L grey levels: the bound is one on the mass of the L-level image, comparable in bits per dimension. Scored with k codes
+per image, the importance-weighted bound is tighter: log p(x) >= E log 1/k sum_i p(x, z_i) / q(z_i | x).
 
 References: D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014; beta: I. Higgins et al., ICLR 2017; k codes:
-Y. Burda, R. Grosse, R. Salakhutdinov, ICLR 2016; the discretised logistic: T. Salimans et al., "PixelCNN++", ICLR 2017.
+Y. Burda, R. Grosse, R. Salakhutdinov, ICLR 2016; the discretised logistic law: D. P. Kingma et al., "Improved variational
+inference with inverse autoregressive flow", NIPS 2016.
 """
 
 import math
@@ -27,7 +28,6 @@ class VAE(nn.Module):
         hidden: units of a hidden layer: the encoder has one, the decoder two.
         dropout: share of the encoder's hidden units that are dropped, and half of it of the pixels that it sees: small data sets
             are learned by heart by the encoder, not the decoder.
-        components: logistic laws in the mixture of each pixel.
         beta: weight of the KL term in training.
         importance_samples: k of the bound that log_prob_bound gives.
         steps: batches to train for.
@@ -40,7 +40,6 @@ class VAE(nn.Module):
         codes: int = 16,
         hidden: int = 512,
         dropout: float = 0.2,
-        components: int = 2,
         beta: float = 1.0,
         importance_samples: int = 64,
         steps: int = 2000,
@@ -48,7 +47,7 @@ class VAE(nn.Module):
         learning_rate: float = 2e-3,
     ):
         super().__init__()
-        self.codes, self.hidden, self.dropout, self.components, self.beta = codes, hidden, dropout, components, beta
+        self.codes, self.hidden, self.dropout, self.beta = codes, hidden, dropout, beta
         self.importance_samples, self.steps, self.batch, self.learning_rate = importance_samples, steps, batch, learning_rate
         self.bound = f"IWAE-{importance_samples}" if importance_samples > 1 else "ELBO"
 
@@ -69,7 +68,7 @@ class VAE(nn.Module):
             nn.ReLU(),
             nn.Linear(self.hidden, self.hidden),
             nn.ReLU(),
-            nn.Linear(self.hidden, self.dimensions * self.components * 3),
+            nn.Linear(self.hidden, 2 * self.dimensions),
         )
 
     def fit(self, data, trainer):
@@ -80,28 +79,27 @@ class VAE(nn.Module):
 
     def log_prob_bound(self, x):
         """The importance-weighted bound on log p(x) in nats, a mass over L-level images, (N,)."""
-        mean, log_variance = self._posterior(x)                              # (N, Z) each
+        mean, log_variance = self._posterior(x)  # (N, Z) each
         weights = []
         for _ in range(self.importance_samples):
             noise = torch.randn_like(mean)
             z = mean + (log_variance / 2).exp() * noise
             # The normalisers 2 pi of prior and posterior cancel.
-            log_ratio = 0.5 * (noise**2 + log_variance - z**2).sum(1)        # log p(z) - log q(z | x), (N,)
+            log_ratio = 0.5 * (noise**2 + log_variance - z**2).sum(1)  # log p(z) - log q(z | x), (N,)
             weights.append(self._log_mass(x, self._decode(z)) + log_ratio)
         return torch.stack(weights).logsumexp(0) - math.log(self.importance_samples)
 
     def sample(self, n, labels=None):
         """n images drawn from p(x | z), z from the prior; quantised to the L levels. It knows no labels."""
-        logits, centre, log_scale = self._decode(torch.randn(n, self.codes, device=self._device()))    # (n, D, M) each
-        choice = torch.distributions.Categorical(logits=logits).sample()[..., None]             # (n, D, 1)
-        u = torch.rand(n, self.dimensions, 1, device=self._device()).clamp(1e-5, 1 - 1e-5)
-        x = centre.gather(2, choice) + log_scale.gather(2, choice).exp() * (u.log() - (1 - u).log())    # the inverse logistic
-        return self._quantised(x[..., 0]).view(n, *self.shape)
+        centre, log_scale = self._decode(torch.randn(n, self.codes, device=self._device()))
+        u = torch.rand_like(centre).clamp(1e-5, 1 - 1e-5)
+        x = centre + log_scale.exp() * (u.log() - (1 - u).log())  # the inverse of the logistic law
+        levels = (x.clamp(0, 1) * (self.levels - 1)).round()
+        return (levels / (self.levels - 1)).view(n, *self.shape)  # (n, D) -> (n, C, H, W)
 
     def reconstruct(self, x):
-        """The mean image of p(x | z) at the posterior mean of z."""
-        logits, centre, _ = self._decode(self._posterior(x)[0])
-        return (logits.softmax(2) * centre.clamp(0, 1)).sum(2).view(x.shape)     # (N, D, M) -> (N, C, H, W)
+        """The centres of p(x | z) at the posterior mean of z."""
+        return self._decode(self._posterior(x)[0])[0].clamp(0, 1).view(x.shape)  # (N, D) -> (N, C, H, W)
 
     def encode(self, x):
         """The posterior mean of z, (N, Z)."""
@@ -111,32 +109,28 @@ class VAE(nn.Module):
         mean, log_variance = self._posterior(x)
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         distortion = -self._log_mass(x, self._decode(z)).mean()
-        rate = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(1).mean()            # the KL term, appendix B
+        rate = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(1).mean()  # the KL term, appendix B
         return {"loss": distortion + self.beta * rate, "distortion": distortion, "rate": rate}
 
     def _posterior(self, x):
-        mean, log_variance = self.encoder(2 * x.flatten(1) - 1).float().chunk(2, dim=1)         # (N, 2 Z) -> 2 of (N, Z)
+        mean, log_variance = self.encoder(2 * x.flatten(1) - 1).float().chunk(2, dim=1)  # (N, 2 Z) -> 2 of (N, Z)
         return mean, log_variance.clamp(-12, 12)
 
     def _decode(self, z):
-        """Log-weights (not normalised), centres and log-scales of each pixel's mixture, (N, D, M) each."""
-        logits, centre, log_scale = self.decoder(z).float().view(len(z), self.dimensions, self.components, 3).unbind(3)
-        return logits, centre + 0.5, (log_scale - 2).clamp(min=-7)
+        """Centre and log-scale of each pixel's logistic law, (N, D) each."""
+        centre, log_scale = self.decoder(z).float().chunk(2, dim=1)  # (N, 2 D) -> 2 of (N, D)
+        return centre + 0.5, (log_scale - 2).clamp(-7, 7)
 
-    def _log_mass(self, x, mixture):
-        """log p(x | z) in nats, (N,): the mixture's mass of each pixel's bin; the outermost bins reach to infinity."""
-        logits, centre, log_scale = mixture
-        x = x.flatten(1)[..., None]                                          # (N, D, 1)
-        half, precision = 0.5 / (self.levels - 1), (-log_scale).exp()
-        above = (x + half - centre) * precision                              # (N, D, M), both ends of the bin in units of the scale
-        below = (x - half - centre) * precision
-        # log(s(above) - s(below)) = log s(above) + log s(-below) + log(1 - exp(below - above)); an open end has the mass of its tail.
-        inner = F.logsigmoid(above) + F.logsigmoid(-below) + torch.log(-torch.expm1(below - above))
-        mass = torch.where(x < half, F.logsigmoid(above), torch.where(x > 1 - half, F.logsigmoid(-below), inner))
-        return (mass + logits.log_softmax(2)).logsumexp(2).sum(1)
-
-    def _quantised(self, x):
-        return (x.clamp(0, 1) * (self.levels - 1)).round() / (self.levels - 1)
+    def _log_mass(self, x, law):
+        """log p(x | z) in nats, (N,): the mass of each pixel's bin; the outermost bins reach to infinity."""
+        centre, log_scale = law
+        x, half, precision = x.flatten(1), 0.5 / (self.levels - 1), (-log_scale).exp()
+        middle, reach = (x - centre) * precision, half * precision  # the bin in units of the scale: middle +- reach
+        # log(s(m + r) - s(m - r)) = log s(m + r) + log s(r - m) + log(1 - exp(-2 r)); at an open end only the other end counts.
+        above, below = (x < 1 - half).float(), (x > half).float()
+        inner = torch.log(-torch.expm1(-2 * reach))
+        mass = above * F.logsigmoid(middle + reach) + below * F.logsigmoid(reach - middle) + above * below * inner
+        return mass.sum(1)
 
     def _device(self):
         return next(self.parameters()).device

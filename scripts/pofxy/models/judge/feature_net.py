@@ -36,14 +36,17 @@ class FeatureNet(FromProbabilities, nn.Module):
         """Layers for images (C, H, W) or tables (D,)."""
         if len(spec.shape) == 3:
             trunk = []
-            for before, after, stride in ((spec.shape[0], self.width, 1), (self.width, 2 * self.width, 2), (2 * self.width, 2 * self.width, 2)):
+            for before, after, stride in (
+                (spec.shape[0], self.width, 1),
+                (self.width, 2 * self.width, 2),
+                (2 * self.width, 2 * self.width, 2),
+            ):
                 trunk += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         else:
             trunk = [nn.LazyLinear(256), nn.ReLU()]
         self.trunk = nn.Sequential(*trunk, nn.Flatten(), nn.LazyLinear(self.features), nn.ReLU())
         self.head = nn.Linear(self.features, spec.classes)
-        # The lazy layers learn their sizes from one image of the right shape.
-        self.trunk(torch.zeros(2, *spec.shape))
+        self.trunk(torch.zeros(2, *spec.shape))  # tells the lazy layers their sizes
 
     def fit(self, data, trainer):
         """Trains on the train split; keeps the parameters of the lowest loss on val."""

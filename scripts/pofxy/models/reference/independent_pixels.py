@@ -19,7 +19,7 @@ class IndependentPixels(nn.Module):
         if spec.levels is None:
             raise ValueError(f"{spec.name}: independent pixels need grey levels, and a table has none")
         self.shape, self.levels = spec.shape, spec.levels
-        self.register_buffer("probability", torch.full((math.prod(spec.shape), spec.levels), 1 / spec.levels))    # (D, L)
+        self.register_buffer("probability", torch.full((math.prod(spec.shape), spec.levels), 1 / spec.levels))  # (D, L)
 
     def fit(self, data, trainer):
         """Counts grey levels."""
@@ -31,13 +31,13 @@ class IndependentPixels(nn.Module):
 
     def log_prob(self, x):
         """log p(x) in nats, (N,): exact, a mass over L-level images."""
-        q = self._levels_of(x)                                               # (N, D)
-        return self.probability.log().T.gather(0, q).sum(1)                  # (L, D) at [q_nd, d] -> (N, D) -> (N,)
+        q = self._levels_of(x)  # (N, D)
+        return self.probability.log().T.gather(0, q).sum(1)  # (L, D) at [q_nd, d] -> (N, D) -> (N,)
 
     def sample(self, n, labels=None):
         """n images, (n, C, H, W)."""
-        q = torch.multinomial(self.probability, n, replacement=True).T       # (D, n) -> (n, D)
+        q = torch.multinomial(self.probability, n, replacement=True).T  # (D, n) -> (n, D)
         return (q / (self.levels - 1)).view(n, *self.shape)
 
     def _levels_of(self, x):
-        return (x.flatten(1) * (self.levels - 1)).round().long()             # (N, D)
+        return (x.flatten(1) * (self.levels - 1)).round().long()  # (N, D)

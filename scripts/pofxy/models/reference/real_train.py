@@ -1,4 +1,4 @@
-"""Real images: the floor of every distance. It "samples" images of the train split, as far from the test split as real ones are."""
+"""Real images: the floor of every distance. It draws from the train split, which is as far from the test split as real is."""
 
 import torch
 from torch import nn
