@@ -31,7 +31,7 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
     measure = "density"
     conditional = True
 
-    def __init__(self, shrinkage: float = 0.1, smoothing: float = 0.001):
+    def __init__(self, shrinkage: float = 0.1, smoothing: float = 0.003):
         super().__init__()
         self.shrinkage, self.smoothing = shrinkage, smoothing
 
