@@ -3,33 +3,42 @@
 Per core, because a study trains one model on each: images per core-second that was used, whatever the clock says.
 """
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 
 from figure import Figure, Measured
 from project import Project
 
 IMAGES = 10_000
-LEVELS = 256
+# Side in pixels and grey levels: of the default study's digits, and of MNIST.
+SIZES = {8: 17, 28: 256}
+BATCH = 128
 WARM_UP_STEPS = 10
 # The plain loop's time on the clock with its default threads, by that with one: with cores to themselves, more are not slower.
 DISTURBED = 1.25
 
 
-def measure(project: Project, repeats: int = 5) -> Measured:
-    """One epoch of each loop, in turn; the ratio is the median over the rounds."""
-    import torch
+def measure(project: Project, rounds: int = 5) -> Measured:
+    """One epoch of each loop in turn, each in a process of its own; the ratio is the median over the rounds."""
+    alone = {"OMP_NUM_THREADS": "1"}
+    loops = {"pofxy": ("own", alone), "plain": ("plain", {}), "plain, 1 thread": ("plain", alone)}
+    figures, lines, raw = [], [], {}
+    for side in SIZES:
+        took = raw[side] = {name: [] for name in loops}
+        for _ in range(rounds):
+            for name, (loop, environment) in loops.items():
+                took[name].append(_in_own_process(loop, side, environment))
+        found, disturbed = _figures(side, took)
+        figures += found
+        lines += disturbed
+    title = f"Training the VAE, images per core-second: medians of {rounds} epochs of {IMAGES:,} images"
+    return Measured(title, figures, lines, raw)
 
-    threads = torch.get_num_threads()
-    loops = {"pofxy": (_own_loop(), 1), "plain": (_plain_loop(), threads), "plain, 1 thread": (_plain_loop(), 1)}
-    data = _data()
-    took = {name: [] for name in loops}
-    for repeat in range(1 + repeats):
-        for name, (trainer, its_threads) in loops.items():
-            torch.set_num_threads(its_threads)
-            found = _epoch(data, trainer, steps=None if repeat else WARM_UP_STEPS)
-            took[name] += [found] if repeat else []
-    torch.set_num_threads(threads)
 
+def _figures(side: int, took: dict[str, list]) -> tuple[list[Figure], list[str]]:
     def median(name, quantity):
         return statistics.median(one[quantity] for one in took[name])
 
@@ -37,32 +46,39 @@ def measure(project: Project, repeats: int = 5) -> Measured:
         return statistics.median(own["per_core"] / other["per_core"] for own, other in zip(took["pofxy"], took[name]))
 
     # Threads that wait for one another spin: where one waits for a core that others use, the others burn seconds for nothing.
-    slower = median("plain", "seconds") / median("plain, 1 thread", "seconds")
+    slower, threads = median("plain", "seconds") / median("plain, 1 thread", "seconds"), os.cpu_count()
     disturbed = slower > DISTURBED
+    size = f"{side}x{side}:"
     figures = [
-        Figure("pofxy, 1 thread", median("pofxy", "per_core"), "images/core-s"),
-        Figure(f"plain loop, {threads} threads (torch's default)", median("plain", "per_core"), "images/core-s"),
-        Figure("plain loop, 1 thread", median("plain, 1 thread", "per_core"), "images/core-s"),
-        Figure(f"pofxy / plain loop, {threads} threads", ratio("plain"), at_least=None if disturbed else 2.5),
-        Figure("pofxy / plain loop, 1 thread", ratio("plain, 1 thread")),
-        Figure("an epoch of pofxy, on the clock", median("pofxy", "seconds"), "s"),
-        Figure("an epoch of the plain loop, on the clock", median("plain", "seconds"), "s"),
+        Figure(f"{size} pofxy, 1 thread", median("pofxy", "per_core")),
+        Figure(f"{size} plain loop, {threads} threads (the default)", median("plain", "per_core")),
+        Figure(f"{size} plain loop, 1 thread", median("plain, 1 thread", "per_core")),
+        Figure(f"{size} pofxy / plain loop, {threads} threads", ratio("plain"), at_least=None if disturbed else 2.5),
+        Figure(f"{size} pofxy / plain loop, 1 thread", ratio("plain, 1 thread")),
     ]
-    title = f"Training the VAE on {IMAGES:,} images of 28x28 pixels, {LEVELS} levels: medians of {repeats} epochs"
-    busy = f"Not judged, the machine is busy: {threads} threads took the plain loop {slower:.1f} times as long as one."
-    return Measured(title, figures, [busy] if disturbed else [], raw=took)
+    busy = f"{size} not judged, the machine is busy: {threads} threads took the plain loop {slower:.1f} times as long as one."
+    return figures, [busy] if disturbed else []
 
 
-def _epoch(data, trainer, steps: int | None) -> dict[str, float]:
-    """Fits a new VAE, as a job does; gives the seconds of the loop alone, and the images per core-second."""
+def _in_own_process(loop: str, side: int, environment: dict[str, str]) -> dict[str, float]:
+    # One thread is part of a job of pofxy, and must not reach the other loop.
+    kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    process = subprocess.run([sys.executable, __file__, loop, str(side)], env=kept | environment, capture_output=True, text=True)
+    if process.returncode:
+        raise RuntimeError(process.stderr.strip().splitlines()[-1])
+    return json.loads(process.stdout)
+
+
+def _epoch(trainer, side: int) -> dict[str, float]:
+    """Fits a new VAE as a job does, after some steps to warm up; the seconds of the loop alone, and images per core-second."""
     from pofxy import protocol
     from pofxy.models.generative.vae import VAE
 
-    batch = 128
-    steps = steps or IMAGES // batch
-    protocol.seeded(0)
-    VAE(steps=steps, batch=batch).fit(data, trainer)
-    return {**trainer.took, "per_core": steps * batch / trainer.took["core_seconds"]}
+    data = _data(side, SIZES[side])
+    for steps in (WARM_UP_STEPS, IMAGES // BATCH):
+        protocol.seeded(0)
+        VAE(steps=steps, batch=BATCH).fit(data, trainer)
+    return {**trainer.took, "per_core": steps * BATCH / trainer.took["core_seconds"]}
 
 
 def _own_loop():
@@ -100,7 +116,7 @@ def _plain_loop():
     return PlainLoop()
 
 
-def _data():
+def _data(side: int, levels: int):
     """Made images, as much grey and as much background as handwriting has; a val split of one batch."""
     import torch
     from torch.nn import functional as F
@@ -109,8 +125,12 @@ def _data():
 
     protocol.seeded(0)
     coarse = torch.rand(IMAGES, 1, 7, 7)
-    smooth = (2 * F.interpolate(coarse, size=28, mode="bilinear") - 1).clamp(0, 1)  # (N, 1, 28, 28)
-    x = (smooth * (LEVELS - 1)).round() / (LEVELS - 1)
+    smooth = (2 * F.interpolate(coarse, size=side, mode="bilinear") - 1).clamp(0, 1)  # (N, 1, 28, 28)
+    x = (smooth * (levels - 1)).round() / (levels - 1)
     y = torch.arange(IMAGES) % 10
-    spec = protocol.Spec("made", (1, 28, 28), 10, LEVELS, tuple("0123456789"))
+    spec = protocol.Spec("made", (1, side, side), 10, levels, tuple("0123456789"))
     return protocol.Data(spec, x, y, x[:128], y[:128])
+
+
+if __name__ == "__main__":
+    print(json.dumps(_epoch({"own": _own_loop, "plain": _plain_loop}[sys.argv[1]](), int(sys.argv[2]))))

@@ -26,8 +26,7 @@ class VAE(nn.Module):
     Args:
         codes: Z, the dimensions of the code.
         hidden: units of a hidden layer: the encoder has one, the decoder two.
-        dropout: share of the encoder's hidden units that are dropped, and half of it of the pixels that it sees: small data sets
-            are learned by heart by the encoder, not the decoder.
+        dropout: share of the encoder's hidden units that are dropped: it is the encoder that learns a small data set by heart.
         beta: weight of the KL term in training.
         importance_samples: k of the bound that log_prob_bound gives.
         steps: batches to train for.
@@ -39,7 +38,7 @@ class VAE(nn.Module):
         self,
         codes: int = 16,
         hidden: int = 512,
-        dropout: float = 0.2,
+        dropout: float = 0.5,
         beta: float = 1.0,
         importance_samples: int = 64,
         steps: int = 2000,
@@ -56,13 +55,7 @@ class VAE(nn.Module):
         if spec.levels is None:
             raise ValueError(f"{spec.name}: the VAE models grey levels, and a table has none")
         self.shape, self.levels, self.dimensions = spec.shape, spec.levels, math.prod(spec.shape)
-        self.encoder = nn.Sequential(
-            nn.Dropout(self.dropout / 2),
-            nn.Linear(self.dimensions, self.hidden),
-            nn.ReLU(),
-            nn.Dropout(self.dropout),
-            nn.Linear(self.hidden, 2 * self.codes),
-        )
+        self.encoder = nn.ModuleList([nn.Linear(self.dimensions, self.hidden), nn.Linear(self.hidden, 2 * self.codes)])
         self.decoder = nn.Sequential(
             nn.Linear(self.codes, self.hidden),
             nn.ReLU(),
@@ -113,7 +106,12 @@ class VAE(nn.Module):
         return {"loss": distortion + self.beta * rate, "distortion": distortion, "rate": rate}
 
     def _posterior(self, x):
-        mean, log_variance = self.encoder(2 * x.flatten(1) - 1).float().chunk(2, dim=1)  # (N, 2 Z) -> 2 of (N, Z)
+        hidden = self.encoder[0](2 * x.flatten(1) - 1).relu()
+        if self.training:
+            # Dropout by uniform numbers: nn.Dropout's Bernoulli ones take four times as long, a fifth of a step on small images.
+            kept = torch.rand(hidden.shape, device=x.device) > self.dropout
+            hidden = hidden * kept / (1 - self.dropout)
+        mean, log_variance = self.encoder[1](hidden).float().chunk(2, dim=1)  # (N, 2 Z) -> 2 of (N, Z)
         return mean, log_variance.clamp(-12, 12)
 
     def _decode(self, z):
@@ -126,11 +124,11 @@ class VAE(nn.Module):
         centre, log_scale = law
         x, half, precision = x.flatten(1), 0.5 / (self.levels - 1), (-log_scale).exp()
         middle, reach = (x - centre) * precision, half * precision  # the bin in units of the scale: middle +- reach
-        # log(s(m + r) - s(m - r)) = log s(m + r) + log s(r - m) + log(1 - exp(-2 r)); at an open end only the other end counts.
-        above, below = (x < 1 - half).float(), (x > half).float()
-        inner = torch.log(-torch.expm1(-2 * reach))
-        mass = above * F.logsigmoid(middle + reach) + below * F.logsigmoid(reach - middle) + above * below * inner
-        return mass.sum(1)
+        # log(s(m + r) - s(m - r)) = log s(m + r) + log s(r - m) + log(1 - exp(-2 r)). An open end lies so far out that its term
+        # is 0, and with it its gradient; then the last term goes, too.
+        top, bottom = (x > 1 - half).float(), (x < half).float()
+        ends = F.logsigmoid(middle + reach + 1e4 * top) + F.logsigmoid(reach - middle + 1e4 * bottom)
+        return (ends + (1 - top - bottom) * torch.log(-torch.expm1(-2 * reach))).sum(1)
 
     def _device(self):
         return next(self.parameters()).device
