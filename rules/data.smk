@@ -12,6 +12,8 @@ rule download:
     params:
         of=lambda wildcards: source_of_dataset(wildcards).of,
         arguments=lambda wildcards: source_of_dataset(wildcards).arguments,
+    message:
+        "download {wildcards.dataset}"
     script:
         "../scripts/download.py"
 
@@ -34,5 +36,7 @@ rule preprocess:
         of=lambda wildcards: source_of_dataset(wildcards).of,
         arguments=lambda wildcards: source_of_dataset(wildcards).arguments,
         split=config["split"],
+    message:
+        "preprocess {wildcards.dataset}"
     script:
         "../scripts/preprocess.py"

@@ -18,5 +18,7 @@ rule evaluate:
         "../envs/pofxy.yaml"
     params:
         run=run_of,
+    message:
+        "evaluate {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/evaluate.py"

@@ -13,6 +13,8 @@ rule collect:
         "../envs/pofxy.yaml"
     params:
         config=config,
+    message:
+        "collect the scores and costs of all runs"
     script:
         "../scripts/collect.py"
 
@@ -31,5 +33,7 @@ rule report:
         "../envs/pofxy.yaml"
     params:
         config=config,
+    message:
+        "report on the study"
     script:
         "../scripts/report.py"

@@ -22,5 +22,7 @@ rule sample:
     params:
         run=run_of,
         samples=config["samples"],
+    message:
+        "sample {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/sample.py"

@@ -12,6 +12,8 @@ rule track:
         datasets=list(SOURCES),
         # Another server is another study.json. Snakemake keeps parameters in files: a password in the address stays out.
         uri=os.environ.get("MLFLOW_TRACKING_URI", "").rpartition("@")[2],
+    message:
+        "track the study {params.study} in MLflow"
     script:
         "../scripts/track.py"
 
@@ -27,5 +29,7 @@ rule deliver:
     localrule: True
     conda:
         "../envs/pofxy.yaml"
+    message:
+        "deliver to MLflow what an earlier run could not"
     script:
         "../scripts/deliver.py"

@@ -16,11 +16,13 @@ rule train:
     conda:
         "../envs/pofxy.yaml"
     threads: lambda wildcards: settings_of_model(wildcards).get("threads", 1)
-    resources:
-        runtime=lambda wildcards: round(time_limit_of_model(wildcards) / 60) + 5,
+    resources:  # no parameter: another limit trains nothing anew
+        time_limit=time_limit_of_model,
+        runtime=lambda wildcards: time_limit_of_model(wildcards) // 60 + 5,
     params:
         run=run_of,
         hyperparameters=lambda wildcards: plan.hyperparameters(config, wildcards.model),
-        time_limit=time_limit_of_model,
+    message:
+        "train {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/train.py"

@@ -15,7 +15,7 @@ with job(snakemake, "train"):
         splits.load_data(snakemake.input.data, snakemake.input.val, snakemake.input.spec),
         fitting.Outputs(snakemake.output.model, snakemake.output.history, snakemake.output.cost),
         sources=snakemake.input.source,
-        time_limit=params.time_limit,
+        time_limit=snakemake.resources.time_limit,
         origin=provenance(snakemake.config),
         tracker=tracker,
     )

@@ -38,15 +38,17 @@ def rows(project, name):
         return list(csv.DictReader(file))
 
 
+JOB = re.compile(r"^Job \d+: (\w+)(?: (\w+) on )?", re.MULTILINE)
+
+
 def to_run(project, *arguments):
-    """{(rule, model or ""): reason} of the jobs that a dry run would run."""
-    text = project.snakemake("-n", *SMOKE, *arguments).stdout
-    found = {}
-    for block in re.split(r"\n(?=(?:local)?rule )", text)[1:]:
-        rule = re.match(r"(?:local)?rule (\w+):", block)[1]
-        model = re.search(r"wildcards:.*model=(\w+)", block)
-        found[rule, model[1] if model else ""] = re.search(r"reason: (.*)", block)[1]
-    return found
+    """(rule, model or "") of the jobs that a dry run would run, the target `all` aside."""
+    return set(JOB.findall(project.snakemake("-n", *SMOKE, *arguments).stdout))
+
+
+def models(rule, text):
+    """The models that a run of Snakemake started this rule for."""
+    return {model for name, model in JOB.findall(text) if name == rule}
 
 
 class Edited:
@@ -121,18 +123,23 @@ def test_every_run_leaves_its_files(smoke):
 
 
 def test_a_second_run_does_nothing_and_so_does_a_touch(smoke):
-    assert to_run(smoke) == {}
+    assert to_run(smoke) == set()
     for path in [*smoke.folder.rglob("*.py"), *(smoke.folder / RESULTS / "data").rglob("*.npy")]:
         os.utime(path)
-    assert to_run(smoke) == {}
+    assert to_run(smoke) == set()
+
+
+def test_what_a_job_may_use_is_no_part_of_its_result(smoke):
+    with Edited(smoke, "config/smoke.yaml", lambda text: text + "time_limit: 77\n"):
+        assert to_run(smoke) == {("collect", ""), ("report", "")}, "both show the config"
 
 
 def test_editing_a_model_runs_that_model_again(smoke):
     with Edited(smoke, "scripts/pofxy/models/generative/vae.py", comment):
         assert set(to_run(smoke)) >= {("train", "vae"), ("sample", "vae"), ("evaluate", "vae")}
         assert {model for _, model in to_run(smoke)} == {"vae", ""}
-        assert {rule for rule, model in to_run(smoke) if not model} == {"collect", "report", "all"}
-    assert to_run(smoke) == {}
+        assert {rule for rule, model in to_run(smoke) if not model} == {"collect", "report"}
+    assert to_run(smoke) == set()
 
 
 def test_editing_a_shared_file_runs_what_imports_it_again(smoke):
@@ -141,13 +148,13 @@ def test_editing_a_shared_file_runs_what_imports_it_again(smoke):
     # Those that train in steps, and those that fit in one go: fitting hands the trainer to all.
     assert trained == ALL | {"feature_net"}
     with Edited(smoke, "scripts/pofxy/pictures.py", comment):
-        assert {rule for rule, _ in to_run(smoke)} == {"sample", "evaluate", "collect", "report", "all"}
+        assert {rule for rule, _ in to_run(smoke)} == {"sample", "evaluate", "collect", "report"}
     with Edited(smoke, "scripts/pofxy/report/chart.py", comment):
-        assert {rule for rule, _ in to_run(smoke)} == {"report", "all"}
+        assert {rule for rule, _ in to_run(smoke)} == {"report"}
     with Edited(smoke, "scripts/pofxy/plan.py", comment):
-        assert {rule for rule, _ in to_run(smoke)} <= {"collect", "report", "all"}
+        assert {rule for rule, _ in to_run(smoke)} <= {"collect", "report"}
     with Edited(smoke, "scripts/pofxy/tracking/delivery.py", comment):
-        assert to_run(smoke) == {}
+        assert to_run(smoke) == set()
 
 
 def test_adding_a_metric_runs_evaluate_and_nothing_before_it(smoke):
@@ -155,7 +162,7 @@ def test_adding_a_metric_runs_evaluate_and_nothing_before_it(smoke):
 def error(predict, y):\n    """1 where wrong, (N,)."""\n    return (predict != y).astype(float)\n'''
     with Edited(smoke, "scripts/pofxy/metrics/error.py", lambda _: text):
         found = to_run(smoke)
-        assert {rule for rule, _ in found} == {"evaluate", "collect", "report", "all"}
+        assert {rule for rule, _ in found} == {"evaluate", "collect", "report"}
         assert {model for rule, model in found if rule == "evaluate"} == ALL
         smoke.snakemake(*SMOKE)
         value = {(row["model"], row["metric"]): float(row["value"]) for row in rows(smoke, "scores.csv")}
@@ -174,7 +181,7 @@ def test_adding_a_model_and_a_variant_runs_only_them(smoke):
     ):
         found = to_run(smoke)
         assert {model for _, model in found} == {"mine", "sure", ""}
-        assert {rule for rule, model in found if not model} == {"collect", "report", "all"}
+        assert {rule for rule, model in found if not model} == {"collect", "report"}
         smoke.snakemake(*SMOKE)
         value = {(row["model"], row["metric"]): float(row["value"]) for row in rows(smoke, "scores.csv")}
         assert value["mine", "accuracy"] == value["gaussian_naive_bayes", "accuracy"], "the same model, seed and data"
@@ -269,8 +276,7 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
         path = folder / f"scripts/pofxy/models/discriminative/{name}.py"
         path.write_text(BROKEN.replace("{name}", name.title()).replace("{work}", "pass"))
     found = project_copy.snakemake(*study)
-    trained = set(re.findall(r"output: \S*/runs/digits/(\w+)/seed0/model", found.stdout))
-    assert trained == set(BREAKS)
+    assert models("train", found.stdout) == set(BREAKS)
     assert {row["status"] for row in rows(project_copy, "runs.csv")} == {"ok"}
     assert "partial" not in (folder / RESULTS / "report/index.html").read_text().lower()
 
@@ -285,13 +291,13 @@ def test_a_failure_that_is_not_mended_is_tried_again_alone(project_copy):
     for _ in range(2):
         found = project_copy.snakemake("--configfile", "study.yaml", check=False)
         assert found.returncode != 0
-    assert set(re.findall(r"output: \S*/runs/digits/(\w+)/seed0/model", found.stdout)) == {"raises"}
+    assert models("train", found.stdout) == {"raises"}
     # Left out, nothing is to be trained, and the report is whole again.
     (folder / "study.yaml").write_text(
         "study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression]\n"
     )
     found = project_copy.snakemake("--configfile", "study.yaml")
-    assert "rule train" not in found.stdout
+    assert not models("train", found.stdout)
     assert "partial" not in (folder / RESULTS / "report/index.html").read_text().lower()
 
 
@@ -340,8 +346,8 @@ def test_an_interrupted_run_goes_on_where_it_was(number, steps, project_copy):
     if number == signal.SIGINT:
         study.write_text(LONG.replace("STEPS", "40"))
     found = project_copy.snakemake("--configfile", "study.yaml")
-    again = re.findall(r"output: \S*/runs/digits/(\w+)/seed0/(model|scores.csv)", found.stdout)
-    assert set(again) == {("lenet", "scores.csv")} | ({("lenet", "model")} if number == signal.SIGINT else set())
+    assert models("train", found.stdout) == ({"lenet"} if number == signal.SIGINT else set())
+    assert models("evaluate", found.stdout) == {"lenet"}
     assert {row["status"] for row in rows(project_copy, "runs.csv")} == {"ok"}
 
 

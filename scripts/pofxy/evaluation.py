@@ -98,7 +98,7 @@ class Evidence:
     def judge_hash(self) -> str:
         """The first 8 hexadecimal digits of the SHA-256 of the feature net's numbers."""
         state = self.judge.state_dict().values()
-        return hashlib.sha256(b"".join(tensor.contiguous().numpy().tobytes() for tensor in state)).hexdigest()[:8]
+        return hashlib.sha256(b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in state)).hexdigest()[:8]
 
     @property
     def _is_density(self) -> bool:

@@ -53,7 +53,7 @@ def fit(
         checkpoint=folder / "checkpoint.safetensors",
         fingerprint=_fingerprint(run, hyperparameters, sources, data),
         on_epoch=lambda epoch, metrics: tracker.metrics({f"epoch/{name}": value for name, value in metrics.items()}, step=epoch),
-        log=job.progress,
+        log=lambda line: job.progress(f"{run.key}: {line}"),
     )
     protocol.seeded(run.seed)
     model = model_class(**hyperparameters)

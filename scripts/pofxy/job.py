@@ -58,6 +58,8 @@ def job(snakemake, stage: str) -> Iterator[None]:
 def progress(line: str) -> None:
     """A line for the log and, where a person is watching, for the terminal."""
     logger.info(line)
+    if sys.stderr.isatty():
+        print(line, file=sys.stderr)
 
 
 @contextmanager

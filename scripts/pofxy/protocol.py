@@ -125,6 +125,11 @@ def inference(model) -> Iterator[None]:
         model.train()
 
 
+def best_device() -> torch.device:
+    """The accelerator that is there, else the CPU."""
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
 def device_of(model) -> torch.device:
     """Where the model's numbers lie; the CPU for a scikit-learn estimator."""
     if not isinstance(model, torch.nn.Module):

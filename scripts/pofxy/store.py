@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pofxy.files import FileError, atomic, read_json, write_json
-from pofxy.protocol import Spec
+from pofxy.protocol import Spec, best_device
 
 FORMAT = 1
 
@@ -70,7 +70,7 @@ def save_model(folder: Path | str, model, family: str, of: str, hyperparameters:
 
 
 def load_model(folder: Path | str):
-    """The fitted model of a folder that save_model wrote, on the CPU. Nothing in it is executed.
+    """The fitted model of a folder that save_model wrote, on the accelerator where there is one. Nothing in it is executed.
 
     Raises:
         StoreError: where the folder holds anything else: a pickle, another format, types that skops does not know to be safe.
@@ -86,6 +86,7 @@ def load_model(folder: Path | str):
     elif (folder / "model.safetensors").is_file():
         model.build(spec)
         _load_state(model, load_tree(folder / "model.safetensors"), folder)
+        model.to(best_device())
     else:
         raise StoreError(f"{folder}: there is no model.safetensors and no model.skops, and nothing else is loaded")
     return model

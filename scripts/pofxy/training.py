@@ -104,7 +104,7 @@ class Trainer:
         Raises:
             Diverged: where a recorded number of an epoch is not finite.
         """
-        device = torch.device(self.device) if self.device else best_device()
+        device = torch.device(self.device) if self.device else protocol.best_device()
         model.to(device)
         x, y, x_val, y_val = (part.to(device) for part in (data.x, data.y, data.x_val, data.y_val))
         batch = min(batch, len(x))
@@ -254,11 +254,6 @@ class _Progress:
     best_loss: float = math.inf
     best_epoch: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
-
-
-def best_device() -> torch.device:
-    """The accelerator that is there, else the CPU."""
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
