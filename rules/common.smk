@@ -16,7 +16,7 @@ except ValueError as error:
     sys.exit(f"pofxy: {error}")
 
 # Jobs take the package of this checkout, whatever version is installed.
-os.environ["PYTHONPATH"] = os.pathsep.join([sys.path[0], *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ.update(PYTHONPATH=os.pathsep.join([sys.path[0], *filter(None, [os.environ.get("PYTHONPATH")])]))
 RUN_OF = {(run.dataset, run.model, str(run.seed)): run for run in RUNS}
 RESULTS = Path(config["results"])
 TRACKING = RESULTS / "tracking"

@@ -38,7 +38,7 @@ class VAE(nn.Module):
         self,
         codes: int = 16,
         hidden: int = 512,
-        dropout: float = 0.5,
+        dropout: float = 0.2,
         beta: float = 1.0,
         importance_samples: int = 64,
         steps: int = 2000,
@@ -91,8 +91,12 @@ class VAE(nn.Module):
         return (levels / (self.levels - 1)).view(n, *self.shape)  # (n, D) -> (n, C, H, W)
 
     def reconstruct(self, x):
-        """The centres of p(x | z) at the posterior mean of z."""
-        return self._decode(self._posterior(x)[0])[0].clamp(0, 1).view(x.shape)  # (N, D) -> (N, C, H, W)
+        """The mean image of p(x | z) at the posterior mean of z."""
+        centre, log_scale = self._decode(self._posterior(x)[0])
+        scale = log_scale.exp()
+        # The mean of a logistic law whose tails are gathered at 0 and 1 is the integral over t in [0, 1] of P(x > t).
+        mean = scale * (F.softplus(centre / scale) - F.softplus((centre - 1) / scale))
+        return mean.clamp(0, 1).view(x.shape)  # (N, D) -> (N, C, H, W)
 
     def encode(self, x):
         """The posterior mean of z, (N, Z)."""
