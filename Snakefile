@@ -27,7 +27,7 @@ rule all:
     default_target: True
     input:
         REPORT / "index.html",
-        undelivered_events,
+        DELIVERIES,
     localrule: True
 
 

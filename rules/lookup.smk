@@ -4,10 +4,9 @@ import json
 import subprocess
 import time
 
-
-def undelivered_events(wildcards):
-    waiting = any((TRACKING / "outbox").glob("*.json"))
-    return [TRACKING / f"deliveries/{time.time_ns()}.json"] if waiting else []
+# Decided once: an input function is asked again when the plan changes, and by then the events may be gone.
+waiting = any((TRACKING / "outbox").glob("*.json"))
+DELIVERIES = [TRACKING / f"deliveries/{time.time_ns()}.json"] if waiting else []
 
 
 def source_of_dataset(wildcards):

@@ -19,7 +19,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from pofxy import evaluation, files, fitting, plan, protocol, results, sampling, store, tracking
+from pofxy import evaluation, files, fitting, plan, protocol, provenance, results, sampling, store, tracking
 
 SCRIPTS = str(Path(__file__).resolve().parents[1] / "scripts")
 SPEC = protocol.Spec("digits", (1, 8, 8), 10, 17, tuple("0123456789"))
@@ -117,7 +117,8 @@ def study(tmp_path_factory, database):
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 17, (60, *SPEC.shape)).astype(np.float32) / 16)
     y = torch.arange(60) % 10
     np.save(folder / "labels.npy", y)
-    config = {"results": str(folder), "datasets": ["digits"], "models": ["lenet", "logistic_regression", "vae"], "seeds": [0]}
+    models = ["lenet", "logistic_regression", "vae"]
+    config = {"study": "trial", "results": str(folder), "datasets": ["digits"], "models": models, "seeds": [0]}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for run in plan.runs(config):
@@ -156,8 +157,10 @@ def test_a_study_is_an_experiment_per_data_set_with_a_parent_run(study):
     parent = run_of(study.folder, "digits")
     assert parent.info.run_name == "trial"
     assert parent.info.experiment_id == experiment.experiment_id
-    assert parent.data.params == {"seeds": "[0]"}
-    assert parent.data.tags.items() >= ORIGIN.items()
+    assert parent.data.params["seeds"] == "[0]"
+    assert parent.data.params["models"] == "['lenet', 'logistic_regression', 'vae']"
+    assert parent.data.tags["config_hash"] == provenance.config_hash(study.config)
+    assert "commit" in parent.data.tags
     assert not tracking.waiting(study.folder / "tracking")
     assert not rejected(study.folder)
 
@@ -625,6 +628,13 @@ def test_no_event_in_the_outbox_is_half_written(folder, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             say(folder)
     assert not list((folder / "tracking").glob("outbox/*"))
+
+
+def test_a_data_set_that_joins_the_study_later_gets_its_parent(folder):
+    say(folder, "letters/lenet/seed0", loss=1.0)
+    assert tracking.deliver(folder) == 0
+    assert [run.info.run_name for run in children(folder, "letters")] == ["lenet seed0"]
+    assert not rejected(folder)
 
 
 def test_a_long_training_shows_its_curve_while_it_runs(folder, monkeypatch):

@@ -373,6 +373,32 @@ def wait_for(ready, seconds=120):
         time.sleep(0.2)
 
 
+def test_what_a_dead_server_did_not_take_is_sent_by_the_next_run(project_copy):
+    """The training costs nothing but a warning; a run that has nothing else to do sends what was kept."""
+    (project_copy.folder / "study.yaml").write_text(
+        "study: dead\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression]\n"
+    )
+    study, tracking = ("--configfile", "study.yaml"), project_copy.folder / RESULTS / "tracking"
+    project_copy.snakemake(*study, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert list((tracking / "outbox").glob("*.json"))
+    assert [row["mlflow_run_id"] for row in rows(project_copy, "runs.csv")] == [""]
+
+    found = project_copy.snakemake(*study)
+    assert {rule for rule, _ in JOB.findall(found.stdout)} == {"deliver"}
+    assert not list((tracking / "outbox").glob("*.json"))
+    assert not (tracking / "rejected").exists()
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{(project_copy.folder / RESULTS / 'mlflow.db').resolve()}")
+    runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert {(run.info.run_name, run.info.status) for run in runs} == {
+        ("dead", "FINISHED"),
+        ("logistic_regression seed0", "FINISHED"),
+    }
+    assert "Nothing to be done" in project_copy.snakemake(*study).stdout
+
+
 def test_threads_and_seeds_come_from_the_config(project_copy):
     """Two seeds of a model that asks for two threads: torch obeys, and each seed has its own run."""
     path = project_copy.folder / "scripts/pofxy/models/discriminative/counts.py"

@@ -6,12 +6,14 @@ A run that is not whole has a row in runs.csv with its status and the cause.
 from pathlib import Path
 
 from pofxy import files, plan, tables, tracking
+from pofxy.provenance import provenance
 from pofxy.run import Run
 
 
 def collect(config: dict) -> None:
     """Writes report/scores.csv and report/runs.csv from what is there, whole study or not, and sends all that waits to MLflow."""
     results, runs = Path(config["results"]), plan.runs(config)
+    tracking.describe(config, list(plan.sources(config)), provenance(config))
     for run in runs:
         _track_end(results, run, _status(results, run, runs)[0])
     tracking.deliver(results)

@@ -84,6 +84,17 @@ class Tracker:
         self.actions.append({"action": action, **arguments})
 
 
+def describe(config: dict, datasets: list[str], origin: dict) -> None:
+    """Writes study.json, from which the parent runs are made: the study's name, its data sets, its config and its origin."""
+    study = {
+        "study": config["study"],
+        "datasets": datasets,
+        "params": {key: value for key, value in config.items() if key != "settings"},
+        "tags": {"commit": origin["commit"], "config_hash": origin["config_hash"], "pofxy": "study"},
+    }
+    files.write_json(Path(config["results"]) / "tracking/study.json", study)
+
+
 def deliver_if_due(results: Path | str) -> None:
     """Sends what waits in the outbox if the last delivery is DUE_SECONDS ago, unless another job is sending already."""
     folder = Path(results) / "tracking"

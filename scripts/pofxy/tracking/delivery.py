@@ -82,9 +82,7 @@ class _Sender:
                 logger.warning("%s has lost the runs of %s: new ones are opened", tracking.public(self.uri), dataset)
             for key in [key for key in runs if key.partition("/")[0] == dataset]:
                 del runs[key]
-            self.state["experiments"][dataset] = self._experiment(dataset)
-            self._create(dataset, self.study["study"], self.study["tags"])
-            self._log_params(runs[dataset], self.study["params"])
+            self._open_parent(dataset)
 
     def send(self, path: Path) -> None:
         """Sends one event, an action at a time. What the server refuses goes to folder/rejected and holds up nothing."""
@@ -120,8 +118,15 @@ class _Sender:
         what = " ".join(action["action"] for action in event.get("actions", []))
         logger.error("MLflow refused %s of %s, kept as %s: %s", what or "an event", event["key"], place, event["error"])
 
+    def _open_parent(self, dataset: str) -> None:
+        self.state["experiments"][dataset] = self._experiment(dataset)
+        self._create(dataset, self.study["study"], self.study["tags"])
+        self._log_params(self.state["runs"][dataset], self.study["params"])
+
     def _open(self, key: str, params: dict, tags: dict, time: int) -> None:
         dataset, model, seed = key.split("/")
+        if dataset not in self.state["runs"]:  # added to the study since it was described
+            self._open_parent(dataset)
         parent, name = self.state["runs"][dataset], f"{model} {seed}"
         self._end_running(dataset, f"attributes.run_name = '{name}' and tags.`mlflow.parentRunId` = '{parent}'")
         whose = {"dataset": dataset, "model": model, "seed": seed.removeprefix("seed"), "mlflow.parentRunId": parent}
