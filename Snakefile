@@ -27,7 +27,7 @@ rule all:
     default_target: True
     input:
         REPORT / "index.html",
-        DELIVERIES,
+        TRACKED,
     localrule: True
 
 

@@ -4,9 +4,11 @@ import json
 import subprocess
 import time
 
-# Decided once: an input function is asked again when the plan changes, and by then the events may be gone.
-waiting = any((TRACKING / "outbox").glob("*.json"))
-DELIVERIES = [TRACKING / f"deliveries/{time.time_ns()}.json"] if waiting else []
+# The study opened in MLflow, and what an earlier run could not send. Decided once: an input function is asked again when the plan
+# changes, and by then the events may be gone.
+TRACKED = [TRACKING / "study.json"]
+if any((TRACKING / "outbox").glob("*.json")):
+    TRACKED.append(TRACKING / f"deliveries/{time.time_ns()}.json")
 
 
 def source_of_dataset(wildcards):

@@ -1,6 +1,5 @@
-# MLflow's database and experiments are made once, before anything else: two processes that open a new database break it. It has
-# no parameters, as a job that is run again hides from Snakemake what else is missing behind an `ancient` input: collect brings
-# the description up to date.
+# Opens the study in MLflow while the data are fetched. Nothing waits for it: there is one sender at a time, and whichever is the
+# first makes the database. It has no parameters; collect brings the description of the study up to date.
 rule track:
     output:
         TRACKING / "study.json",
@@ -18,7 +17,7 @@ rule track:
 # What an earlier run could not send, for want of a server, is sent by this one.
 rule deliver:
     input:
-        ancient(TRACKING / "study.json"),
+        TRACKING / "study.json",
     output:
         TRACKING / "deliveries/{stamp}.json",
     log:

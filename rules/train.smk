@@ -1,6 +1,5 @@
 rule train:
     input:
-        study=ancient(TRACKING / "study.json"),
         data=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         val=multiext(str(DATA / "val_"), "x.npy", "y.npy"),
         spec=DATA / "spec.json",
