@@ -301,6 +301,27 @@ def test_a_failure_that_is_not_mended_is_tried_again_alone(project_copy):
     assert "partial" not in (folder / RESULTS / "report/index.html").read_text().lower()
 
 
+def test_a_data_set_that_cannot_be_read_takes_its_runs_with_it_and_the_report_says_so(project_copy):
+    folder = project_copy.folder
+    (folder / "mine").mkdir()
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        (folder / "mine" / name).write_bytes(b"no images")
+    (folder / "study.yaml").write_text(
+        "study: torn\nresults: results/smoke\ndatasets: [digits, 'idx:mine']\nmodels: [logistic_regression]\n"
+    )
+    found = project_copy.snakemake("--configfile", "study.yaml", check=False)
+    assert found.returncode != 0
+    assert "Traceback" not in found.stdout
+    (line,) = [line for line in found.stdout.splitlines() if line.startswith("pofxy: results/smoke/data/mine")]
+    assert "train-images-idx3-ubyte" in line
+    table = {row["dataset"]: row for row in rows(project_copy, "runs.csv")}
+    assert table["digits"]["status"] == "ok"
+    assert table["mine"]["reason"].startswith("data set mine: preprocess: DatasetError: ")
+    page = (folder / RESULTS / "report/index.html").read_text()
+    assert "partial" in page.lower()
+    assert "data set mine" in page
+
+
 def test_a_wrong_config_ends_in_one_line_before_any_job(project_copy):
     (project_copy.folder / "study.yaml").write_text("study: wrong\ndatasets: [digits]\nmodels: [lenett]\n")
     found = project_copy.snakemake("--configfile", "study.yaml", check=False)

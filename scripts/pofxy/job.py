@@ -46,8 +46,8 @@ def job(snakemake, stage: str) -> Iterator[None]:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         logger.exception("%s %s", stage, status)
         files.write_json(failure, {"stage": stage, "status": status, "reason": reason, "log": str(snakemake.log[0])})
-        _end_tracked_run(snakemake, "FAILED", reason)
         print(f"pofxy: {folder}: {stage} {status}: {reason} (log: {snakemake.log[0]})", file=sys.stderr)
+        _end_tracked_run(snakemake, "FAILED", reason)
         _leave(1)
     except BaseException:  # SIGTERM or Ctrl-C: no failure of the job's own
         _end_tracked_run(snakemake, "KILLED", "interrupted")
@@ -97,7 +97,7 @@ def _raise_time_limit(seconds: float) -> None:
 
 
 def _end_tracked_run(snakemake, status: str, reason: str) -> None:
-    """Ends the MLflow run of a job that belongs to one; a failure here must not hide the job's own."""
+    """Ends the MLflow run of a job that belongs to one."""
     run = getattr(snakemake.params, "run", None)
     if run is not None:
         # By name, which the source closure does not see: how events are sent is no part of what a job computes.

@@ -86,7 +86,8 @@ def list_failures(study: Study) -> list[dict]:
     for dataset in study.datasets:
         folder = study.results / "data" / dataset
         if cause := study.json(folder / "failure.json"):
-            found.append(_failure(folder, f"data set {dataset}", cause.get("status", "failed"), cause.get("reason", "")))
+            failure = _failure(folder, f"data set {dataset}", cause.get("status", "failed"), cause.get("reason", ""))
+            found.append({"anchor": f"{dataset}-data"} | failure)
     for run in study.runs[study.runs["status"] != "ok"].itertuples():
         folder = study.folder(run.dataset, run.model, run.seed)
         name = f"{run.model}, seed {run.seed}, {run.dataset}"
