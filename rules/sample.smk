@@ -1,8 +1,7 @@
 rule sample:
     input:
         model=RUN / "model",
-        spec=DATA / "spec.json",
-        test=DATA / "test_y.npy",
+        audit=DATA / "audit.json",
         source=lambda wildcards: source_files("sample.py", catalog.models()[run_of(wildcards).of]),
     output:
         samples=multiext(str(RUN / "samples_"), "x.npy", "y.npy"),

@@ -3,14 +3,14 @@
 from pofxy.job import job
 
 with job(snakemake, "sample"):
-    from pofxy import sampling, tracking
+    from pofxy import files, sampling, tracking
 
     run, results = snakemake.params.run, snakemake.config["results"]
     tracker = tracking.Tracker(results, run.key)
     sampling.sample(
         snakemake.input.model,
-        labels_file=snakemake.input.test,
-        at_most=snakemake.params.samples,
+        # The audit says how many test images there are: the test split itself is not touched before evaluate.
+        n=min(snakemake.params.samples, sum(files.read_json(snakemake.input.audit)["counts"]["test"])),
         seed=run.seed,
         outputs=sampling.Outputs(*snakemake.output.samples, snakemake.output.grid, snakemake.output.cost),
         tracker=tracker,

@@ -116,7 +116,7 @@ def study(tmp_path_factory, database):
     shutil.copy(database, folder)
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 17, (60, *SPEC.shape)).astype(np.float32) / 16)
     y = torch.arange(60) % 10
-    np.save(folder / "labels.npy", y)
+    files.write_json(folder / "data/digits/spec.json", {})
     models = ["lenet", "logistic_regression", "vae"]
     config = {"study": "trial", "results": str(folder), "datasets": ["digits"], "models": models, "seeds": [0]}
     with pytest.MonkeyPatch.context() as patch:
@@ -141,7 +141,7 @@ def run_jobs(folder, run, x, y):
     fitting.fit(run, SETTINGS.get(run.model, {}), data, outputs, [], 600, ORIGIN, tracker)
     if run.model == "vae":
         outputs = sampling.Outputs(*(str(place / name) for name in ("x.npy", "y.npy", "samples.png", "sample.json")))
-        sampling.sample(str(place / "model"), str(folder / "labels.npy"), 20, 0, outputs, tracker)
+        sampling.sample(str(place / "model"), 20, 0, outputs, tracker)
         files.write_csv(place / "scores.csv", [], ["metric"])
     else:
         outputs = evaluation.Outputs(*(str(place / name) for name in ("scores.csv", "pictures", "evaluate.json")))

@@ -49,6 +49,8 @@ def close(config: dict) -> None:
 def _row(results: Path, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
     status, reason = _status(results, run, runs)
     train, sample, evaluate = (_figures(_folder(results, run) / f"{stage}.json") for stage in ("train", "sample", "evaluate"))
+    if status != "ok":  # what stands after the stage that failed is an earlier run's
+        sample, evaluate = {}, {}
     per_1000 = 1000 * sample["sample_seconds"] / sample["n"] if sample else None
     return {
         "dataset": run.dataset,
@@ -66,21 +68,25 @@ def _row(results: Path, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
 
 
 def _status(results: Path, run: Run, runs: list[Run]) -> tuple[str, str]:
-    """ok, or failed or timeout with the cause: the run's own, or that of what it needs."""
-    folder = _folder(results, run)
-    if (folder / ("train.json" if run.family == "judge" else "scores.csv")).is_file():
-        return "ok", ""
-    failure = _figures(folder / "failure.json")
-    if failure:
+    """ok, or failed or timeout with the cause: the run's own, or that of what it needs.
+
+    Scores of an earlier run outlive a later failure further up; they do not make the run whole.
+    """
+    folder, data, judged = _folder(results, run), results / "data" / run.dataset, run.family != "judge"
+    sampled = judged and "sample" in run.verbs
+    judges = [_folder(results, other) for other in runs if sampled and (other.family, other.dataset) == ("judge", run.dataset)]
+    needed = [place / "train.json" for place in (folder, *judges)]
+    needed += [data / "spec.json", *[folder / "sample.json"] * sampled, *[folder / "scores.csv"] * judged]
+
+    if failure := _figures(folder / "failure.json"):
         return failure["status"], f"{failure['stage']}: {failure['reason']}"
-    data = _figures(results / "data" / run.dataset / "failure.json")
-    if data:
-        return "failed", f"data set {run.dataset}: {data['stage']}: {data['reason']}"
-    judges = [other for other in runs if other.family == "judge" and other.dataset == run.dataset and other != run]
-    for judge in judges if "sample" in run.verbs else []:
-        failure = _figures(_folder(results, judge) / "failure.json")
-        if failure:
-            return "failed", f"{judge.model}: {failure['reason']}"
+    if failure := _figures(data / "failure.json"):
+        return "failed", f"data set {run.dataset}: {failure['stage']}: {failure['reason']}"
+    for judge in judges:
+        if failure := _figures(judge / "failure.json"):
+            return "failed", f"{judge.parent.name}: {failure['reason']}"
+    if all(path.is_file() for path in needed):
+        return "ok", ""
     if (folder / "logs").is_dir():
         return "failed", "ended without a word: killed, perhaps for its memory; the log's last line is the last that is known"
     return "failed", "did not run"

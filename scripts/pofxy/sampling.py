@@ -21,15 +21,14 @@ class Outputs:
     cost: str
 
 
-def sample(model_folder: str, labels_file: str, at_most: int, seed: int, outputs: Outputs, tracker) -> None:
-    """Draws as many samples as the test split has labels, at most `at_most`.
+def sample(model_folder: str, n: int, seed: int, outputs: Outputs, tracker) -> None:
+    """Draws n samples.
 
     A conditional model is asked for every class in turn, so the classes are as frequent as each other and row 1 of the grid shows
     one of each (K = 10); the labels of an unconditional model's samples are -1.
     """
     model = store.load_model(model_folder)
     spec = store.load_spec(files.read_json(f"{model_folder}/model.json")["spec"])
-    n = min(at_most, len(np.load(labels_file, mmap_mode="r")))
     labels = torch.arange(n) % spec.classes if protocol.is_conditional(model) else None
     protocol.seeded(seed)
     with cost.stopwatch() as took:
