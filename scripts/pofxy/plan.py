@@ -124,9 +124,9 @@ def local_files(source: Source) -> list[str]:
     return sorted(str(file) for file in path.iterdir() if file.is_file()) if path.is_dir() else [str(path)]
 
 
-# Seconds of a job where no earlier run tells: digits on one core.
-GUESSES = {"train": 40, "sample": 4, "evaluate": 5}
-GUESS_OF_OTHERS = 4
+# Seconds of a job where no earlier run tells: somewhat more than the default study took on one core.
+GUESSES = {"train": 10, "sample": 2, "evaluate": 3}
+GUESS_OF_OTHERS = 3
 
 
 @dataclass(frozen=True)
