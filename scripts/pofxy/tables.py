@@ -5,6 +5,10 @@ SCORE = ("metric", "value", "ci_low", "ci_high", "higher_is_better", "unit", "es
 WHOSE = ("dataset", "model", "family", "seed")
 SCORES = (*WHOSE, *SCORE)
 
+# curves.csv: a score under one condition at one place of a curve. `draw` counts training subsets where a curve has several.
+CURVE = ("curve", "condition", "at", "draw", "value", "ci_low", "ci_high", "unit", "estimator", "split", "n")
+CURVES = (*WHOSE, *CURVE)
+
 # runs.csv: one row for every run that the study planned, whether it is whole or not.
 RUNS = (
     *WHOSE,
@@ -15,6 +19,7 @@ RUNS = (
     "fit_seconds",
     "sample_seconds_per_1000",
     "predict_ms_per_image",
+    "predict_ms_single",
     "peak_mb",
     "model_bytes",
     "mlflow_run_id",

@@ -16,8 +16,19 @@ import pandas as pd
 
 SCORE_TEXT = ["dataset", "model", "family", "metric", "unit", "estimator", "split"]
 SCORE_NUMBERS = ["seed", "value", "ci_low", "ci_high", "n"]
+CURVE_TEXT = ["dataset", "model", "family", "curve", "condition", "unit", "estimator", "split"]
+CURVE_NUMBERS = ["seed", "at", "draw", "value", "ci_low", "ci_high", "n"]
 RUN_TEXT = ["dataset", "model", "family", "status", "reason", "verbs", "mlflow_run_id"]
-RUN_NUMBERS = ["seed", "parameters", "fit_seconds", "sample_seconds_per_1000", "predict_ms_per_image", "peak_mb", "model_bytes"]
+RUN_NUMBERS = [
+    "seed",
+    "parameters",
+    "fit_seconds",
+    "sample_seconds_per_1000",
+    "predict_ms_per_image",
+    "predict_ms_single",
+    "peak_mb",
+    "model_bytes",
+]
 # An estimator that only bounds the true value says so in its name.
 BOUND = re.compile("bound|elbo|iwae", re.IGNORECASE)
 
@@ -31,21 +42,24 @@ class Study:
         results: its folder.
         scores: scores.csv, one row per score; text is never missing, numbers may be NaN; `higher_is_better` is bool.
         runs: runs.csv, one row per run.
+        curves: curves.csv, one row per place on a curve.
     """
 
     config: dict
     results: Path
     scores: pd.DataFrame
     runs: pd.DataFrame
+    curves: pd.DataFrame
 
     @classmethod
     def read(cls, results: Path | str, config: dict) -> "Study":
-        """Reads the two tables of `results`/report; a table that is missing is empty."""
+        """Reads the tables of `results`/report; a table that is missing is empty."""
         results = Path(results)
         scores = _table(results / "report/scores.csv", SCORE_TEXT, SCORE_NUMBERS, ["higher_is_better"])
         runs = _table(results / "report/runs.csv", RUN_TEXT, RUN_NUMBERS)
         scores["higher_is_better"] = scores["higher_is_better"].str.lower().isin(["true", "1"])
-        return cls(config, results, scores, runs)
+        curves = _table(results / "report/curves.csv", CURVE_TEXT, CURVE_NUMBERS)
+        return cls(config, results, scores, runs, curves)
 
     @cached_property
     def datasets(self) -> list[str]:
@@ -93,6 +107,35 @@ class Study:
         good = self.runs[(self.runs["dataset"] == dataset) & (self.runs["status"] == "ok")]
         means = good.groupby("model", sort=False)[RUN_NUMBERS[1:]].mean()
         return means.join(good.groupby("model")["family"].first())
+
+    def predictions(self, dataset: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """What a classifier says of the test split: labels (N,) and probabilities (N, K) or None; None where it said nothing."""
+        labels, probabilities = (
+            np.load(path) if (path := self.folder(dataset, model, seed) / f"predictions/{name}.npy").is_file() else None
+            for name in ("labels", "probabilities")
+        )
+        return None if labels is None else (labels, probabilities)
+
+    def classifiers(self, dataset: str) -> list[tuple[str, str, int]]:
+        """(model, family, its first seed) of each model whose first seed ended well and classifies, in the order of the runs."""
+        rows = self.runs[self.runs["dataset"] == dataset].drop_duplicates("model")
+        return [
+            (r.model, r.family, r.seed)
+            for r in rows.itertuples()
+            if r.status == "ok" and self.predictions(dataset, r.model, r.seed) is not None
+        ]
+
+    def truth(self, dataset: str) -> np.ndarray:
+        """The labels of the test split, (N,)."""
+        return np.load(self.results / "data" / dataset / "test_y.npy")
+
+    def class_names(self, dataset: str) -> list[str]:
+        """Names of the classes, in the order of the labels."""
+        return self.json(self.results / "data" / dataset / "spec.json").get("class_names", [])
+
+    def evaluation(self, dataset: str, model: str, seed: int) -> dict:
+        """evaluate.json; empty where the run has none."""
+        return self.json(self.folder(dataset, model, seed) / "evaluate.json")
 
     def pictured(self, dataset: str, name: str) -> list[tuple[str, str]]:
         """(model, family) of each model whose first seed left the picture `name`, in the order of the runs."""
