@@ -4,11 +4,14 @@ rule evaluate:
         samples=samples_of_run,
         judge=judge_of_run,
         test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
+        train=DATA / "train_x.npy",
         spec=DATA / "spec.json",
         source=sources_of_evaluation,
     output:
         scores=RUN / "scores.csv",
+        curves=RUN / "curves.csv",
         pictures=directory(RUN / "pictures"),
+        predictions=directory(RUN / "predictions"),
         cost=RUN / "evaluate.json",
     log:
         RUN / "logs/evaluate.log",

@@ -36,7 +36,8 @@ def judge_of_run(wildcards):
 def sources_of_evaluation(wildcards):
     known = catalog.models()
     judges = [known[run.of] for run in RUNS if run.family == "judge"] if "sample" in run_of(wildcards).verbs else []
-    return source_files("evaluate.py", known[run_of(wildcards).of], *judges, *catalog.metrics().values())
+    asked = [*catalog.metrics().values(), *catalog.probes().values()]
+    return source_files("evaluate.py", known[run_of(wildcards).of], *judges, *asked)
 
 
 def print_plan():

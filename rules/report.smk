@@ -1,10 +1,12 @@
 rule collect:
     input:
-        scores=[path for run in JUDGED for path in in_run(run, "scores.csv", "evaluate.json")],
+        scores=[path for run in JUDGED for path in in_run(run, "scores.csv", "curves.csv", "evaluate.json")],
+        learning=[path for run in RUNS if plan.learns(config, run) for path in in_run(run, "learning/curve.csv")],
         costs=[path for run in RUNS for path in in_run(run, "train.json")],
         source=source_files("collect.py"),
     output:
         scores=report(REPORT / "scores.csv", category="Tables", caption="../report/scores.rst"),
+        curves=report(REPORT / "curves.csv", category="Tables", caption="../report/curves.rst"),
         runs=report(REPORT / "runs.csv", category="Tables", caption="../report/runs.rst"),
     log:
         REPORT / "logs/collect.log",

@@ -25,3 +25,30 @@ rule train:
         "train {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/train.py"
+
+
+rule learn:
+    input:
+        model=RUN / "model",
+        train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
+        test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
+        source=lambda wildcards: source_files("learn.py", catalog.models()[run_of(wildcards).of]),
+    output:
+        RUN / "learning/curve.csv",
+    log:
+        RUN / "logs/learn.log",
+    benchmark:
+        RUN / "logs/learn.tsv"
+    conda:
+        "../envs/pofxy.yaml"
+    threads: lambda wildcards: settings_of_model(wildcards).get("threads", 1)
+    resources:
+        time_limit=time_limit_of_model,
+        runtime=lambda wildcards: time_limit_of_model(wildcards) // 60 + 5,
+    params:
+        run=run_of,
+        subsets=lambda wildcards: plan.subsets(config, run_of(wildcards)),
+    message:
+        "learn {wildcards.model} from ever more of {wildcards.dataset}"
+    script:
+        "../scripts/learn.py"

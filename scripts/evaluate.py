@@ -15,9 +15,10 @@ with job(snakemake, "evaluate"):
             samples=splits.load(given.samples[0]) if given.samples else None,
             judge=store.load_model(given.judge[0]) if given.judge else None,
             seed=run.seed,
+            mean=splits.load(given.train).mean(0),
         ),
         run,
-        Outputs(snakemake.output.scores, snakemake.output.pictures, snakemake.output.cost),
+        Outputs(*snakemake.output),
         tracker := tracking.Tracker(results, run.key),
     )
     tracker.flush()

@@ -1,6 +1,6 @@
 """What exists and what it can do, read from the source text: no model is imported to make a plan.
 
-A model, data set, metric or figure is one file; its name is its id. This module finds the files, reads their public class (or
+A model, data set, metric, probe or figure is one file; its name is its id. This module finds the files, reads their public class (or
 function) with `ast`, and gives the closure of package files that each is made of, which rules take as input so that an edit
 re-runs what depends on it and nothing else. Standard library only.
 """
@@ -13,8 +13,12 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 # What a metric may ask for that is no verb: the truth of the test split, and what every run knows of its data.
 FACTS = ("x", "y", "dimensions", "levels", "test_features")
-# What is computed from a verb, and what it needs: any one of the verbs named.
-DERIVED = {"log_mass": ("log_prob", "log_prob_bound"), "sample_features": ("sample",)}
+# What is computed from a verb, and what it needs: any one of the verbs named. A probe needs what its own `NEEDS` says.
+DERIVED = {
+    "class_scores": ("predict_proba", "decision_function"),
+    "log_mass": ("log_prob", "log_prob_bound"),
+    "sample_features": ("sample",),
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Entry:
         verbs: what a model can do, in the order of `protocol.VERBS`; empty elsewhere.
         parameters: arguments of the public class's `__init__`, or of the public function.
         constants: module-level constants with literal values (a metric's HIGHER_IS_BETTER and UNIT).
+        partner: of a generative classifier, the discriminative model with the same decision boundaries: its attribute `partner`.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Entry:
     verbs: tuple[str, ...] = ()
     parameters: dict[str, Parameter] = field(default_factory=dict)
     constants: dict[str, object] = field(default_factory=dict)
+    partner: str = ""
 
 
 def models() -> dict[str, Entry]:
@@ -70,6 +76,19 @@ def datasets() -> dict[str, Entry]:
 def metrics() -> dict[str, Entry]:
     """Every metric by name; its parameters name what it needs."""
     return {path.stem: _entry(path, "metrics") for path in _files("metrics/*.py")}
+
+
+def probes() -> dict[str, Entry]:
+    """Every probe by name: what a fitted model is put through, beyond the test images as they are."""
+    return {path.stem: _entry(path, "probes") for path in _files("probes/*.py")}
+
+
+def needs(name: str) -> tuple[str, ...]:
+    """The verbs of which a model must have one, so that what a metric's parameter names can be had; none for a fact."""
+    if name in FACTS:
+        return ()
+    probe = probes().get(name)
+    return probe.constants["NEEDS"] if probe else DERIVED.get(name, (name,))
 
 
 def figures() -> dict[str, Entry]:
@@ -102,8 +121,7 @@ def verbs() -> tuple[str, ...]:
 
 def _missing(parameters: dict, verbs: tuple[str, ...]) -> str:
     for name in parameters:
-        needed = () if name in FACTS else DERIVED.get(name, (name,))
-        if needed and not set(needed) & set(verbs):
+        if (needed := needs(name)) and not set(needed) & set(verbs):
             return f"no {' or '.join(needed)}"
     return ""
 
@@ -147,6 +165,7 @@ def _entry(path: Path, kind: str, family: str = "") -> Entry:
         verbs=tuple(verb for verb in verbs() if verb in able) if kind == "models" else (),
         parameters=_parameters(signature),
         constants=_constants(tree),
+        partner=_attribute(node, "partner"),
     )
 
 
@@ -167,6 +186,14 @@ def _inherited(name: str, path: Path) -> set[str]:
             source = _module_file(node.module or "")
             return _inherited(name, source) if source else set()
     return set()
+
+
+def _attribute(node: ast.ClassDef | ast.FunctionDef, name: str) -> str:
+    """The value of a class attribute that is a literal string; "" where there is none."""
+    for item in node.body:
+        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name) and item.targets[0].id == name:
+            return str(_literal(item.value))
+    return ""
 
 
 def _parameters(function: ast.FunctionDef | None) -> dict[str, Parameter]:

@@ -24,7 +24,12 @@ def stopwatch() -> Iterator[dict[str, float]]:
 
 
 def count_parameters(model) -> int:
-    """Numbers that were fitted: a torch module's trainable parameters, or its buffers if it has none; an estimator's arrays."""
+    """Numbers that were fitted: a torch module's trainable parameters, or its buffers if it has none; an estimator's arrays.
+
+    A model whose numbers lie elsewhere (in trees, in support vectors) counts them itself: `count_parameters()`.
+    """
+    if hasattr(model, "count_parameters"):
+        return int(model.count_parameters())
     if isinstance(model, torch.nn.Module):
         trained = [p for p in model.parameters() if p.requires_grad]
         return sum(tensor.numel() for tensor in trained or model.buffers())

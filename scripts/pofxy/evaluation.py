@@ -1,9 +1,10 @@
 """Which metrics a model gets, and each value with its interval and its passport.
 
 A metric is a pure function of arrays; its parameters name what it needs: a verb (`predict_proba`: what the model gives for the
-test images), a fact of the test split (`y`), or a derived quantity (`log_mass`, `sample_features`). A model without the verb does
-not get the metric. A metric that gives one value per image is averaged, and its interval comes from a bootstrap of the images; of
-any other the bootstrap gives the standard error.
+test images), a fact of the test split (`y`), a derived quantity (`log_mass`, `sample_features`), or a probe (`corrupted`), which
+puts the model through more than the images as they are. A model without the verb does not get the metric. A metric that gives one
+value per image is averaged, and its interval comes from a bootstrap of the images; of any other the bootstrap gives the standard
+error.
 """
 
 import hashlib
@@ -18,7 +19,8 @@ import numpy as np
 import torch
 
 from pofxy import catalog, cost, files, protocol, tables
-from pofxy.pictures import save_grid
+from pofxy.pictures import save_grid, save_signed_grid
+from pofxy.probes import Flags
 from pofxy.run import Run
 
 CONFIDENCE = 0.95
@@ -26,14 +28,18 @@ BOOTSTRAP_OF_MEANS = 1000
 BOOTSTRAP_OF_STATISTICS = 100
 DEQUANTISATIONS = 4
 RECONSTRUCTIONS_SHOWN = 10
+# Test images that a probe takes: the test split is in random order, so the first ones are a fair sample.
+PROBED = 500
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where an evaluation goes: scores.csv, a folder of pictures, evaluate.json with its cost."""
+    """Where an evaluation goes: two tables, a folder of pictures, one of arrays, evaluate.json with its cost."""
 
     scores: str
+    curves: str
     pictures: str
+    predictions: str
     cost: str
 
 
@@ -47,16 +53,18 @@ def evaluate(evidence: "Evidence", run: Run, outputs: Outputs, tracker) -> None:
         tracker: hears of the scores and the pictures.
     """
     protocol.seeded(run.seed)
+    whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
     with cost.stopwatch() as took:
         rows = scores(evidence, run.verbs)
-        speed = milliseconds_per_image(evidence.model, evidence.images) if "predict" in run.verbs else None
-        draw_pictures(evidence, Path(outputs.pictures))
-    whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
+        points = curves(evidence, run.verbs)
+        speed = milliseconds_to_predict(evidence.model, evidence.images) if "predict" in run.verbs else {}
+        learned = draw_pictures(evidence, Path(outputs.pictures))
+        keep_predictions(evidence, run.verbs, Path(outputs.predictions))
     files.write_csv(outputs.scores, [whose | row for row in rows], tables.SCORES)
-    files.write_json(outputs.cost, {"predict_ms_per_image": speed, "evaluate_core_seconds": took["core_seconds"]})
+    files.write_csv(outputs.curves, [whose | row for row in points], tables.CURVES)
+    files.write_json(outputs.cost, speed | {"evaluate_core_seconds": took["core_seconds"], "learned": learned})
     tracker.metrics({f"test/{row['metric']}": row["value"] for row in rows})
-    if speed is not None:
-        tracker.metrics({"cost/predict_ms_per_image": speed})
+    tracker.metrics({f"cost/{name}": value for name, value in speed.items()})
     for picture in sorted(Path(outputs.pictures).glob("*.png")):
         tracker.artifact(picture, "pictures")
 
@@ -71,20 +79,52 @@ class Evidence:
         samples: of the model, (n, ...), or None.
         judge: the fitted feature net, or None.
         seed: of the random subset of test images that samples are compared with.
+        mean: of the train images, (...): what an imputing classifier sees of a pixel that is not known.
+
+    Raises:
+        ValueError: where the test split is of another shape than what the data set says of itself.
     """
 
-    def __init__(self, model, x, y, spec, samples=None, judge=None, seed=0):
+    def __init__(self, model, x, y, spec, samples=None, judge=None, seed=0, mean=None):
+        if tuple(x.shape[1:]) != spec.shape:
+            raise ValueError(f"{spec.name}: test images are {tuple(x.shape[1:])}, and the models were fitted on {spec.shape}")
         self.model, self.images, self.labels, self.spec = model, x, y, spec
-        self.samples, self.judge, self.seed = samples, judge, seed
+        self.samples, self.judge, self.seed, self.mean = samples, judge, seed, mean
         self._given: dict[str, np.ndarray] = {}
+        self._flags: dict[str, Flags] = {}
 
     def get(self, name: str) -> np.ndarray:
-        """What a metric's parameter names: one of catalog.FACTS, catalog.DERIVED or a verb."""
+        """What a metric's parameter names: one of catalog.FACTS, catalog.DERIVED, a probe (its flags) or a verb."""
         if name not in self._given:
             own = getattr(type(self), f"_{name}", None)
-            value = own(self) if own else protocol.apply(self.model, name, self.images)
+            if own:
+                value = own(self)
+            else:
+                value = self.probe(name).right if name in catalog.probes() else protocol.apply(self.model, name, self.images)
             self._given[name] = value.numpy() if isinstance(value, torch.Tensor) else value
         return self._given[name]
+
+    def probe(self, name: str) -> Flags:
+        """What a probe found on the first images of the test split."""
+        if name not in self._flags:
+            entry = catalog.probes()[name]
+            able = {
+                "model": self.model,
+                "x": self.images[:PROBED],
+                "y": self.labels[:PROBED],
+                "spec": self.spec,
+                "mean": self.mean,
+            }
+            function = getattr(importlib.import_module(f"pofxy.probes.{name}"), entry.public)
+            self._flags[name] = function(**{parameter: able[parameter] for parameter in entry.parameters})
+        return self._flags[name]
+
+    def suits(self, name: str) -> bool:
+        """Whether what a metric's parameter names makes sense for this data set: a table has no grey levels and no corners."""
+        if name in ("levels", "log_mass"):
+            return self.spec.levels is not None
+        probe = catalog.probes().get(name)
+        return not (probe and probe.constants["IMAGES_ONLY"] and len(self.spec.shape) != 3)
 
     def estimator(self, name: str) -> str:
         """How a quantity was estimated: the part of the passport that differs between models. "" for plain outputs."""
@@ -92,6 +132,9 @@ class Evidence:
             if not hasattr(self.model, "log_prob"):
                 return self.model.bound
             return "exact mass" if not self._is_density else "uniform-dequantised bound"
+        if name in catalog.probes():
+            conditions = self.probe(name).conditions
+            return conditions[0] if len(conditions) == 1 else ""
         return f"feature_net {self.judge_hash}" if name in ("sample_features", "test_features") else ""
 
     @cached_property
@@ -115,6 +158,10 @@ class Evidence:
 
     def _levels(self):
         return self.spec.levels
+
+    def _class_scores(self):
+        """(N, K): the larger, the more the model believes in the class."""
+        return self.get("predict_proba" if hasattr(self.model, "predict_proba") else "decision_function")
 
     def _log_mass(self):
         """log of the mass of each L-level image in nats, (N,): exact, or a lower bound."""
@@ -144,12 +191,12 @@ def scores(evidence: Evidence, verbs: tuple[str, ...]) -> list[dict]:
     rows = []
     for name, missing in catalog.evaluations(verbs).items():
         entry = catalog.metrics()[name]
-        if missing or (entry.parameters.keys() & {"levels", "log_mass"} and evidence.spec.levels is None):
+        if missing or not all(evidence.suits(parameter) for parameter in entry.parameters):
             continue
         metric = getattr(importlib.import_module(f"pofxy.metrics.{name}"), entry.public)
         arguments = {parameter: evidence.get(parameter) for parameter in entry.parameters}
         value, low, high = _with_interval(metric, arguments)
-        low = max(low, entry.constants.get("LOWEST", -math.inf))
+        low, high = max(low, entry.constants.get("LOWEST", -math.inf)), min(high, entry.constants.get("HIGHEST", math.inf))
         if not math.isfinite(value):
             raise ValueError(f"metric {name} is {value}")
         lengths = {len(argument) for argument in arguments.values() if isinstance(argument, np.ndarray)}
@@ -167,6 +214,31 @@ def scores(evidence: Evidence, verbs: tuple[str, ...]) -> list[dict]:
             }
         )
     return rows
+
+
+def curves(evidence: Evidence, verbs: tuple[str, ...]) -> list[dict]:
+    """A row for each place of each curve that the verbs allow: the accuracy there, as tables.CURVE names it."""
+    rows = []
+    for name, entry in catalog.probes().items():
+        if not set(entry.constants["NEEDS"]) & set(verbs) or not evidence.suits(name):
+            continue
+        flags = evidence.probe(name)
+        for c, condition in enumerate(flags.conditions):
+            for p, place in enumerate(flags.places):
+                right, n = int(flags.right[:, c, p].sum()), len(flags.right)
+                low, high = wilson(right, n)
+                place = {"curve": entry.constants["CURVE"], "condition": condition, "at": place, "draw": 0}
+                value = {"value": right / n, "ci_low": low, "ci_high": high, "unit": "accuracy", "estimator": ""}
+                rows.append(place | value | {"split": "test", "n": n})
+    return rows
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share, E. B. Wilson, JASA 1927: it holds near 0 and 1, too."""
+    share, z = right / n, 1.96
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _with_interval(metric, arguments: dict) -> tuple[float, float, float]:
@@ -193,23 +265,52 @@ def _with_interval(metric, arguments: dict) -> tuple[float, float, float]:
     return float(found), float(found) - half, float(found) + half
 
 
-def milliseconds_per_image(model, x, batch: int = 256, repeats: int = 5) -> float:
-    """The median time of `predict` on one batch, per image, after a first call that is not counted."""
-    part = x[:batch]
-    protocol.apply(model, "predict", part, batch)
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        protocol.apply(model, "predict", part, batch)
-        seconds.append(time.perf_counter() - started)
-    return 1000 * float(np.median(seconds)) / len(part)
+def milliseconds_to_predict(model, x, repeats: int = 5) -> dict[str, float]:
+    """Median times of `predict` per image, after a first call that is not counted: one image alone, and in a batch of 256.
+
+    Args:
+        model: fitted.
+        x: (N, ...); with fewer than 256 rows, the batch is all of them.
+        repeats: calls that are timed.
+    """
+
+    def median(part):
+        protocol.apply(model, "predict", part)
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            protocol.apply(model, "predict", part)
+            seconds.append(time.perf_counter() - started)
+        return 1000 * float(np.median(seconds)) / len(part)
+
+    return {"predict_ms_single": median(x[:1]), "predict_ms_per_image": median(x[:256])}
 
 
-def draw_pictures(evidence: Evidence, folder: Path) -> None:
-    """reconstructions.png where the model reconstructs: test images, and below them their reconstructions."""
+def keep_predictions(evidence: Evidence, verbs: tuple[str, ...], folder: Path) -> None:
+    """labels.npy (N,) and probabilities.npy (N, K) float32, as far as the model gives them: what pairs of models are compared by."""
     with files.atomic(folder) as temporary:
         temporary.mkdir(parents=True)
-        if hasattr(evidence.model, "reconstruct") and len(evidence.spec.shape) == 3:
+        if "predict" in verbs:
+            np.save(temporary / "labels.npy", evidence.get("predict"))
+        if "predict_proba" in verbs:
+            np.save(temporary / "probabilities.npy", evidence.get("predict_proba").astype(np.float32))
+
+
+def draw_pictures(evidence: Evidence, folder: Path) -> str:
+    """Draws what the model lets one see: reconstructions.png, test images above their reconstructions, and learned.png.
+
+    Returns:
+        The caption of learned.png; "" where the model has no picture of what it learned, or the data set is a table.
+    """
+    model, images = evidence.model, len(evidence.spec.shape) == 3
+    learned = model.picture(evidence.images[:PROBED], evidence.labels[:PROBED]) if images and hasattr(model, "picture") else None
+    with files.atomic(folder) as temporary:
+        temporary.mkdir(parents=True)
+        if hasattr(model, "reconstruct") and images:
             x = evidence.images[:RECONSTRUCTIONS_SHOWN]
-            grid = torch.cat([x, protocol.apply(evidence.model, "reconstruct", x)])
+            grid = torch.cat([x, protocol.apply(model, "reconstruct", x)])
             save_grid(temporary / "reconstructions.png", grid, columns=len(x))
+        if learned is not None:
+            save = save_signed_grid if learned.signed else save_grid
+            save(temporary / "learned.png", learned.images.detach().cpu(), columns=learned.columns)
+    return learned.caption if learned is not None else ""

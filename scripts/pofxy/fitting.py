@@ -55,6 +55,7 @@ def fit(
         on_epoch=lambda epoch, metrics: tracker.metrics({f"epoch/{name}": value for name, value in metrics.items()}, step=epoch),
         log=lambda line: job.progress(f"{run.key}: {line}"),
     )
+    protocol.check(data)
     protocol.seeded(run.seed)
     model = model_class(**hyperparameters)
     with cost.stopwatch() as took, job.time_limit(time_limit):

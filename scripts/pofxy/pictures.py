@@ -3,10 +3,27 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from pofxy import files
+
+
+def save_signed_grid(path: Path, x: Tensor, columns: int = 10, side: int = 56, gap: int = 2) -> None:
+    """The same for numbers of any size: white at 0, red above and blue below it, the largest of each image the strongest.
+
+    Args:
+        path: of the PNG.
+        x: (N, C, H, W); the channels are averaged.
+        columns, side, gap: as in save_grid.
+    """
+    x = x.mean(1, keepdim=True)
+    x = x / x.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
+    above, below = x.clamp(min=0), (-x).clamp(min=0)
+    # From white towards Okabe and Ito's vermilion (.84, .37, 0) and blue (0, .45, .70).
+    red, green, blue = 1 - 0.16 * above - below, 1 - 0.63 * above - 0.55 * below, 1 - above - 0.3 * below
+    save_grid(path, torch.cat([red, green, blue], 1), columns, side, gap)
 
 
 def save_grid(path: Path, x: Tensor, columns: int = 10, side: int = 56, gap: int = 2) -> None:

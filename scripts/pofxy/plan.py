@@ -67,8 +67,10 @@ def model_names(config: dict) -> list[str]:
         _check_arguments(f"settings.{name}", arguments, known[of].parameters)
     choosable = [name for name, entry in known.items() if entry.family in ("discriminative", "generative")]
     choosable += [name for name, given in settings.items() if "of" in given]
-    for key in ("models", "exclude"):
-        for name in config.get(key, []) if config.get(key) != "all" else []:
+    named = {"models": config["models"], "exclude": config.get("exclude", [])}
+    named["learning_curve.models"] = config.get("learning_curve", {}).get("models", [])
+    for key, names in named.items():
+        for name in names if isinstance(names, list) else []:  # else "all" or "quick"
             if name not in choosable:
                 raise ConfigError(f"{key}: unknown model '{name}'{nearest(name, choosable)}")
     included = choosable if config["models"] == "all" else config["models"]
@@ -90,6 +92,25 @@ def runs(config: dict) -> list[Run]:
         for name, file in of.items()
         for seed in (config["seeds"] if known[file].family in ("discriminative", "generative") else config["seeds"][:1])
     ]
+
+
+def learns(config: dict, run: Run) -> bool:
+    """Whether a run is fitted to ever larger subsets as well: models that classify, each with the study's first seed."""
+    wanted = config.get("learning_curve", {}).get("models", "quick")
+    if run.family not in ("discriminative", "generative") or "predict" not in run.verbs or run.seed != config["seeds"][0]:
+        return False
+    slow = run.family == "generative" and "steps" in catalog.models()[run.of].parameters
+    return not slow if wanted == "quick" else wanted == "all" or run.model in wanted
+
+
+def subsets(config: dict, run: Run) -> dict:
+    """The subsets that a run is fitted to, and how: arguments of `learning.Subsets`."""
+    given = config.get("learning_curve", {})
+    deep = "steps" in catalog.models()[run.of].parameters
+    # More draws of what is quickly fitted: its curve at few images is the one that two regimes are read from.
+    draws = given.get("deep_draws", 3) if deep else given.get("draws", 5)
+    steps = given.get("deep_steps", 200) if deep else None
+    return {"sizes": given.get("sizes", [1, 2, 5, 10, 20, 50, 100]), "draws": draws, "steps": steps}
 
 
 def hyperparameters(config: dict, model: str) -> dict:
@@ -125,7 +146,7 @@ def local_files(source: Source) -> list[str]:
 
 
 # Seconds of a job where no earlier run tells: somewhat more than the default study took on one core.
-GUESSES = {"train": 10, "sample": 2, "evaluate": 3}
+GUESSES = {"train": 7, "learn": 10, "sample": 2, "evaluate": 4}
 GUESS_OF_OTHERS = 3
 
 

@@ -96,6 +96,7 @@ def spec(name: str, images: Images) -> dict:
         "classes": len(images.class_names),
         "levels": images.levels,
         "class_names": list(images.class_names),
+        "mirrors": images.mirrors,
     }
 
 

@@ -25,8 +25,10 @@ from torch import Tensor
 # What a model can do besides `fit`, by method name. A model has the method or it cannot do it.
 VERBS = {
     "predict": "x -> (N,) int64 labels",
+    "decision_function": "x -> (N, K) scores, the largest for the label that predict gives; torch can differentiate them by x",
     "predict_proba": "x -> (N, K), rows sum to 1",
     "log_joint": "x -> (N, K) nats, log p(x, y)",
+    "log_joint_known": "x, known (N, ...) bool -> (N, K) nats, log p(known part of x, y), the rest integrated out exactly",
     "log_prob": "x -> (N,) nats, log p(x), exact: a mass over L-level images; a density if the class says `measure = 'density'`",
     "log_prob_bound": "x -> (N,) nats, a lower bound of log p(x); the class names it: `bound = 'ELBO'`",
     "sample": "n, labels (n,) int64 or None -> (n, C, H, W) in [0, 1]; `conditional = True` where labels are heeded",
@@ -46,6 +48,7 @@ class Spec:
         classes: K.
         levels: L, the number of grey levels; None for tables.
         class_names: K names, in the order of the labels.
+        mirrors: whether an image seen in a mirror is as likely and of the same class: so for photographs, not for digits.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Spec:
     classes: int
     levels: int | None
     class_names: tuple[str, ...]
+    mirrors: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,85 @@ class Data:
     y_val: Tensor
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What a model learned, to look at: `picture(x, y)` of a model gives one, for test images x (N, C, H, W), y (N,).
+
+    Attributes:
+        images: (n, C, H, W); in [0, 1], or of any size and sign where `signed`.
+        columns: images in a row.
+        caption: what they show, a sentence for the report.
+        signed: drawn blue below 0 and red above, the largest size the strongest.
+    """
+
+    images: Tensor
+    columns: int
+    caption: str
+    signed: bool = False
+
+
 class FromProbabilities:
     """`predict` for a model that has `predict_proba`."""
 
     def predict(self, x: Tensor) -> Tensor:
         """The most probable label, (N,)."""
         return self.predict_proba(x).argmax(1)
+
+
+class FromScores:
+    """`predict` for a model that has `decision_function`."""
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The label of the largest score, (N,)."""
+        return self.decision_function(x).argmax(1)
+
+
+class FromLogits(FromScores):
+    """A net whose scores are log p(y | x) but for a constant."""
+
+    def predict_proba(self, x: Tensor) -> Tensor:
+        """p(y | x) = exp(s_y) / sum_k exp(s_k), (N, K)."""
+        return self.decision_function(x).softmax(1)
+
+
+class FromEstimator:
+    """A model whose `estimator` is a classifier of scikit-learn: `fit` and `predict` on rows of pixels or columns."""
+
+    def fit(self, data: Data, trainer) -> None:
+        """Fits on the train split; there is nothing to train in steps."""
+        self.estimator.fit(data.x.flatten(1).numpy(), data.y.numpy())  # (N, C, H, W) -> (N, D)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The estimator's own label, (N,)."""
+        return torch.from_numpy(self.estimator.predict(x.flatten(1).numpy()))
+
+
+class FromEstimatorProbabilities(FromProbabilities, FromEstimator):
+    """The same for an estimator with probabilities."""
+
+    def predict_proba(self, x: Tensor) -> Tensor:
+        """p(y | x), (N, K)."""
+        return torch.from_numpy(self.estimator.predict_proba(x.flatten(1).numpy()))
+
+
+class FromLinearEstimator(FromEstimator):
+    """The same for a linear estimator: its scores are W x + b, here in torch."""
+
+    def decision_function(self, x: Tensor) -> Tensor:
+        """W x + b, (N, K)."""
+        weight, bias = self.weights()
+        return x.flatten(1) @ weight.T + bias
+
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """W (K, D) and b (K,), float32; of two classes scikit-learn keeps one row, the second one's."""
+        weight, bias = (torch.from_numpy(part).float() for part in (self.estimator.coef_, self.estimator.intercept_))
+        return (torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2) if len(weight) == 1 else (weight, bias)
+
+    def picture(self, x: Tensor, y: Tensor) -> Picture:
+        """The weights of each class as an image."""
+        weight = self.weights()[0]
+        caption = "The weights of each class: red pixels speak for it, blue ones against it."
+        return Picture(weight.view(-1, *x.shape[1:]), columns=10, caption=caption, signed=True)  # (K, D) -> (K, C, H, W)
 
 
 class FromJoint(FromProbabilities):
@@ -86,22 +163,45 @@ class FromJoint(FromProbabilities):
         return self.log_joint(x).logsumexp(1)
 
 
-def apply(model, verb: str, x: Tensor, batch: int = 512, **arguments) -> Tensor:
+def check(data: Data) -> None:
+    """Raises ValueError, in the data set's name, where no model could be fitted on the data, whatever it is."""
+    name, classes = data.spec.name, data.spec.classes
+    for part, x, y in (("train", data.x, data.y), ("val", data.x_val, data.y_val)):
+        if tuple(x.shape[1:]) != data.spec.shape or len(x) != len(y):
+            raise ValueError(
+                f"{name}: {part} has x {tuple(x.shape)} and y {tuple(y.shape)}; x of shape (N, {data.spec.shape}) is needed"
+            )
+        # The sum of finite numbers of modest size is finite, and takes no copy of them.
+        if not torch.isfinite(x.sum()) and (bad := int((~x.isfinite()).flatten(1).any(1).sum())):
+            raise ValueError(f"{name}: {bad} of {len(x)} rows of {part} have a number that is NaN or infinite")
+        if y.min() < 0 or y.max() >= classes:
+            raise ValueError(
+                f"{name}: {part} has labels {int(y.min())}..{int(y.max())}; with {classes} classes they are 0..{classes - 1}"
+            )
+    counts = torch.bincount(data.y, minlength=classes)
+    if (counts == 0).any():
+        missing = data.spec.class_names[int(counts.argmin())]
+        raise ValueError(f"{name}: class {missing} has no example in train; every class needs one")
+    if classes < 2:
+        raise ValueError(f"{name}: one class only; two are needed at least")
+
+
+def apply(model, verb: str, *rows: Tensor, batch: int = 512) -> Tensor:
     """A verb that maps rows to rows, on any number of rows, in batches, without gradients, on the model's device.
 
     Args:
         model: a fitted model.
-        verb: a method that takes x and gives one row for each of its rows.
-        x: (N, ...), on the CPU.
+        verb: a method that takes x, and perhaps more of as many rows, and gives one row for each.
+        *rows: (N, ...) each, on the CPU.
         batch: rows at once.
-        **arguments: passed on to the verb.
 
     Returns:
         (N, ...) on the CPU.
     """
     device = device_of(model)
+    batches = zip(*(part.split(batch) for part in rows), strict=True)
     with inference(model):
-        return torch.cat([getattr(model, verb)(part.to(device), **arguments).cpu() for part in x.split(batch)])
+        return torch.cat([getattr(model, verb)(*(part.to(device) for part in parts)).cpu() for parts in batches])
 
 
 def draw(model, n: int, labels: Tensor | None = None, batch: int = 512) -> Tensor:
@@ -113,16 +213,21 @@ def draw(model, n: int, labels: Tensor | None = None, batch: int = 512) -> Tenso
 
 
 @contextmanager
-def inference(model) -> Iterator[None]:
-    """No gradients, and a torch model in evaluation mode; afterwards as before."""
-    module = isinstance(model, torch.nn.Module)
-    training = module and model.training
-    if module:
+def evaluation_mode(model) -> Iterator[None]:
+    """A torch model in evaluation mode (no dropout, fixed normalisation); afterwards as before."""
+    training = isinstance(model, torch.nn.Module) and model.training
+    if training:
         model.eval()
-    with torch.inference_mode():
-        yield
+    yield
     if training:
         model.train()
+
+
+@contextmanager
+def inference(model) -> Iterator[None]:
+    """Evaluation mode and no gradients."""
+    with evaluation_mode(model), torch.inference_mode():
+        yield
 
 
 def best_device() -> torch.device:

@@ -1,4 +1,4 @@
-"""Gathers what the runs of a study left in its results folder into two tables, and closes the study in MLflow.
+"""Gathers what the runs of a study left in its results folder into three tables, and closes the study in MLflow.
 
 A run that is not whole has a row in runs.csv with its status and the cause.
 """
@@ -11,20 +11,23 @@ from pofxy.run import Run
 
 
 def collect(config: dict) -> None:
-    """Writes report/scores.csv and report/runs.csv from what is there, whole study or not, and sends all that waits to MLflow."""
+    """Writes report/scores.csv, curves.csv and runs.csv from what is there, whole study or not, and sends all that waits to MLflow."""
     results, runs = Path(config["results"]), plan.runs(config)
     tracking.describe(config, list(plan.sources(config)), provenance(config))
     for run in runs:
-        _track_end(results, run, _status(results, run, runs)[0])
+        _track_end(results, run, _status(config, run, runs)[0])
     tracking.deliver(results)
     ids = tracking.run_ids(results)
-    rows = [_row(results, run, runs, ids) for run in runs]
+    rows = [_row(config, run, runs, ids) for run in runs]
     whole = {(row["dataset"], row["model"], row["seed"]) for row in rows if row["status"] == "ok"}
-    scores = []
+    scores, curves = [], []
     for run in runs:
         if run.family != "judge" and (run.dataset, run.model, run.seed) in whole:
             scores += files.read_csv(_folder(results, run) / "scores.csv")
+            curves += files.read_csv(_folder(results, run) / "curves.csv")
+            curves += files.read_csv(_folder(results, run) / "learning/curve.csv") if plan.learns(config, run) else []
     files.write_csv(results / "report/scores.csv", scores, tables.SCORES)
+    files.write_csv(results / "report/curves.csv", curves, tables.CURVES)
     files.write_csv(results / "report/runs.csv", rows, tables.RUNS)
 
 
@@ -39,15 +42,16 @@ def close(config: dict) -> None:
     for dataset in plan.sources(config):
         failed = [run["model"] for run in runs if run["dataset"] == dataset and run["status"] != "ok"]
         tracker = tracking.Tracker(results, dataset)
-        for name in ("index.html", "scores.csv", "runs.csv"):
+        for name in ("index.html", "scores.csv", "curves.csv", "runs.csv"):
             tracker.artifact(results / "report" / name, "report")
         tracker.finish("FAILED" if failed else "FINISHED", f"failed: {', '.join(failed)}" if failed else "")
         tracker.flush()
     tracking.deliver(results)
 
 
-def _row(results: Path, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
-    status, reason = _status(results, run, runs)
+def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
+    results = Path(config["results"])
+    status, reason = _status(config, run, runs)
     train, sample, evaluate = (_figures(_folder(results, run) / f"{stage}.json") for stage in ("train", "sample", "evaluate"))
     if status != "ok":  # what stands after the stage that failed is an earlier run's
         sample, evaluate = {}, {}
@@ -62,23 +66,27 @@ def _row(results: Path, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
         "verbs": " ".join(run.verbs),
         **{name: train.get(name) for name in ("parameters", "fit_seconds", "peak_mb", "model_bytes")},
         "sample_seconds_per_1000": per_1000,
-        "predict_ms_per_image": evaluate.get("predict_ms_per_image"),
+        **{name: evaluate.get(name) for name in ("predict_ms_per_image", "predict_ms_single")},
         "mlflow_run_id": ids.get(run.key),
     }
 
 
-def _status(results: Path, run: Run, runs: list[Run]) -> tuple[str, str]:
+def _status(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
     """ok, or failed or timeout with the cause: the run's own, or that of what it needs.
 
     Scores of an earlier run outlive a later failure further up; they do not make the run whole.
     """
+    results, learns = Path(config["results"]), plan.learns(config, run)
     folder, data, judged = _folder(results, run), results / "data" / run.dataset, run.family != "judge"
     sampled = judged and "sample" in run.verbs
     judges = [_folder(results, other) for other in runs if sampled and (other.family, other.dataset) == ("judge", run.dataset)]
     needed = [place / "train.json" for place in (folder, *judges)]
     needed += [data / "spec.json", *[folder / "sample.json"] * sampled, *[folder / "scores.csv"] * judged]
+    needed += [folder / "learning/curve.csv"] * learns
 
     if failure := _figures(folder / "failure.json"):
+        return failure["status"], f"{failure['stage']}: {failure['reason']}"
+    if learns and (failure := _figures(folder / "learning/failure.json")):
         return failure["status"], f"{failure['stage']}: {failure['reason']}"
     if failure := _figures(data / "failure.json"):
         return "failed", f"data set {run.dataset}: {failure['stage']}: {failure['reason']}"

@@ -5,7 +5,9 @@ import inspect
 import json
 from dataclasses import asdict
 from pathlib import Path
+from zipfile import ZIP_DEFLATED
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -14,6 +16,8 @@ from pofxy.files import FileError, atomic, read_json, write_json
 from pofxy.protocol import Spec, best_device
 
 FORMAT = 1
+# scikit-learn's trees: plain arrays, which skops does not trust because the compiled code follows them unseen. `_check_trees` looks.
+TREES = ("sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
 
 
 # What a user of this module catches, whichever of the two files found the fault.
@@ -62,7 +66,8 @@ def save_model(folder: Path | str, model, family: str, of: str, hyperparameters:
         elif hasattr(model, "estimator"):
             import skops.io
 
-            skops.io.dump(model.estimator, temporary / "model.skops")
+            # Deflated: a forest is 18 MB of repeated names, or 2.
+            skops.io.dump(model.estimator, temporary / "model.skops", compression=ZIP_DEFLATED)
         else:
             raise StoreError(f"{folder}: {type(model).__name__} is neither a torch module nor holds a scikit-learn `estimator`")
         header = {"format": FORMAT, "family": family, "of": of, "hyperparameters": hyperparameters, "spec": asdict(spec)}
@@ -112,13 +117,32 @@ def _load_estimator(path: Path):
     import skops.io
 
     try:
-        if unknown := skops.io.get_untrusted_types(file=path):
+        held = skops.io.get_untrusted_types(file=path)
+        if unknown := [name for name in held if name not in TREES]:
             raise StoreError(f"{path}: refused, it holds {', '.join(unknown)}")
-        return skops.io.load(path)
+        estimator = skops.io.load(path, trusted=held)
+        _check_trees(estimator, path)
+        return estimator
     except StoreError:
         raise
     except Exception as error:  # zipfile's, json's and skops' own: all mean that the file is none of ours
         raise StoreError(f"{path}: not a skops file ({error})") from None
+
+
+def _check_trees(estimator, path: Path) -> None:
+    """Raises StoreError for a tree that would lead its reader outside of its nodes, or of x: the compiled code does not look."""
+    trees = [one.tree_ for one in getattr(estimator, "estimators_", [estimator]) if hasattr(one, "tree_")]
+    nodes = [(tree.children_left, tree.children_right, tree.feature, tree.children_left < 0) for tree in trees]
+    for tree in (tree for of_round in getattr(estimator, "_predictors", []) for tree in of_round):
+        if tree.nodes["is_categorical"].any():
+            raise StoreError(f"{path}: refused, a tree of it asks for categories")
+        nodes.append((*(tree.nodes[name].astype(int) for name in ("left", "right", "feature_idx")), tree.nodes["is_leaf"] > 0))
+    for left, right, feature, leaf in nodes:
+        own = np.arange(len(left))
+        # A child comes after its parent, so no path runs in a circle.
+        ahead = (left > own) & (right > own) & (left < len(left)) & (right < len(left))
+        if not (leaf | ahead & (feature >= 0) & (feature < estimator.n_features_in_)).all():
+            raise StoreError(f"{path}: refused, a tree of it leads outside of itself")
 
 
 def _load_state(model: torch.nn.Module, state: dict[str, torch.Tensor], folder: Path) -> None:

@@ -29,6 +29,7 @@ class Images:
         levels: L.
         class_names: K names.
         test_from: index of the first image of the official test split, which then ends the array; None where there is none.
+        mirrors: whether a mirrored image is as likely and of the same class.
     """
 
     x: np.ndarray
@@ -36,6 +37,7 @@ class Images:
     levels: int
     class_names: tuple[str, ...]
     test_from: int | None = None
+    mirrors: bool = False
 
 
 def open_dataset(of: str, arguments: dict):

@@ -37,6 +37,7 @@ class CIFAR10:
             levels=256,
             class_names=CLASSES,
             test_from=len(records) - len(test),
+            mirrors=True,
         )
 
 

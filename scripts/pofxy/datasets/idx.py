@@ -5,6 +5,7 @@ or not. Where t10k-* or test-* stand beside them, they are the official test spl
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from pofxy.datasets import Images
@@ -16,10 +17,11 @@ class Idx:
 
     Args:
         path: the folder.
+        mirrors: whether a mirrored image is as likely and of the same class: nets are then shown both.
     """
 
-    def __init__(self, path: str):
-        self.path = Path(path)
+    def __init__(self, path: str, mirrors: bool = False):
+        self.path, self.mirrors = Path(path), mirrors
 
     def download(self, folder: Path, offered: Path) -> None:
         """Copies the two or four files into `folder`."""
@@ -29,4 +31,4 @@ class Idx:
 
     def read(self, folder: Path) -> Images:
         """All images, (N, C, H, W), 256 levels."""
-        return read_images(folder)
+        return replace(read_images(folder), mirrors=self.mirrors)

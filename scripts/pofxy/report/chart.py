@@ -1,4 +1,4 @@
-"""How every chart of the report looks, and the dot plot that several of them are. Charts are SVG text: no file, no font."""
+"""How every chart of the report looks, and what several of them share. Charts are SVG text: no file, no font."""
 
 import io
 import re
@@ -8,9 +8,15 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from pofxy.report.wording import breakable, number
+
 # Okabe and Ito's colours, which stay apart for colour-blind eyes.
 COLOURS = {"discriminative": "#0072b2", "generative": "#d55e00", "reference": "#6b7280"}
 INK, MUTED, GRID = "#1f2430", "#667085", "#e3e6eb"
+# The same for words, which need more contrast than lines do.
+WORDS = COLOURS | {"generative": "#b84f00"}
+# The darkest cell of a heatmap: the palette's green, which is no family's, light enough to be written on.
+HEAT = (0, 158, 115)
 
 # Text stays text, and the page's own font replaces the one it was measured with, which is wider.
 STYLE = {
@@ -134,6 +140,117 @@ def log_axis(axis, values) -> None:
     axis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"))
+
+
+def label_ends(plot, ends: list[tuple[float, float, str, str, bool]]) -> None:
+    """Names at the right of a chart, joined to the ends of their lines and moved apart where they would overlap.
+
+    Args:
+        plot: its lines are drawn and its limits are final.
+        ends: (x, y, name, family, bold) of each line.
+    """
+    from scipy.optimize import isotonic_regression
+
+    size, ends = 7, sorted(ends, key=lambda end: end[1])
+    if not ends:
+        return
+    texts = [
+        plot.annotate(
+            name,
+            (x, y),
+            (1, 0.5),
+            textcoords="axes fraction",
+            annotation_clip=False,
+            va="center",
+            fontsize=size,
+            fontweight="bold" if bold else "normal",
+            color=WORDS.get(family, MUTED),
+            arrowprops={
+                "arrowstyle": "-",
+                "color": COLOURS.get(family, MUTED),
+                "linewidth": 0.9 if bold else 0.5,
+                "alpha": 0.9 if bold else 0.5,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 2,
+            },
+        )
+        for x, y, name, family, bold in ends
+    ]
+    plot.figure.canvas.draw()  # the layout makes room for the names; how high the axes are is known only then
+    point = plot.figure.dpi / 72
+    box = plot.get_window_extent()
+    wanted = np.array([plot.transData.transform((x, y))[1] - box.y0 for x, y, *_ in ends]).clip(0, box.height)
+    gap = min(1.3 * size * point, box.height / max(len(ends) - 1, 1))
+    # Less the room of the names below it, each wanted height may be any, but no lower than the last: the nearest such heights.
+    below = gap * np.arange(len(ends))
+    heights = isotonic_regression(wanted - below).x.clip(0, box.height - below[-1]) + below
+    for text, height in zip(texts, heights, strict=True):
+        text.set_position((1 + 14 * point / box.width, height / box.height))
+
+
+def heatmap(values: pd.DataFrame, families: dict[str, str], title: str, label: str, plain: tuple[str, ...] = ()) -> Markup:
+    """A table whose cells are the darker the higher their value; the best of each column is bold.
+
+    Args:
+        values: shares, higher is better, with a row for each model and a column for each place, both in the order wanted; NaN
+            where there is none.
+        families: of each model.
+        title: what the columns are, above their names.
+        label: what the table shows, in words.
+        plain: columns without colour: a scale of their own.
+    """
+    coloured = values.drop(columns=list(plain))
+    low, high = coloured.min(axis=None), coloured.max(axis=None)
+    head = Markup('<th scope="col">{}</th>')
+    rows = []
+    for model, row in values.iterrows():
+        cells = []
+        for name, value in row.items():
+            if not np.isfinite(value):
+                cells.append(Markup('<td class="missing">–</td>'))
+                continue
+            weight = 0 if name in plain else 0.75 * (value - low) / (high - low or 1)
+            red, green, blue = (round(255 + weight * (part - 255)) for part in HEAT)
+            best = Markup(' class="best"') if round(value, 3) == round(values[name].max(), 3) else ""
+            cells.append(
+                Markup('<td{} style="background:rgb({} {} {})">{}</td>').format(best, red, green, blue, number(value, 3))
+            )
+        family = families.get(model, "")
+        name = Markup('<th scope="row"><span class="family" title="{}"></span>{}</th>').format(family, breakable(model))
+        rows.append(Markup('<tr class="{}">{}{}</tr>').format(family, name, Markup("").join(cells)))
+    return Markup(
+        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table>'
+        '<thead><tr class="groups"><th></th><th scope="colgroup" colspan="{}">{}</th></tr><tr>{}{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>"
+    ).format(
+        label,
+        len(values.columns),
+        title,
+        head.format("Model"),
+        Markup("").join(head.format(name) for name in values.columns),
+        Markup("").join(rows),
+    )
+
+
+def curve(study, dataset: str, name: str) -> pd.DataFrame:
+    """A curve of each model of a data set, the mean over its seeds.
+
+    Returns:
+        A row for each model, condition, draw and place, in the order of the runs: model, family, condition, draw, at, value, low
+        and high (from the lowest to the highest end of the seeds' intervals, NaN where there are none) and n.
+    """
+    rows = study.curves[
+        (study.curves["dataset"] == dataset) & (study.curves["curve"] == name) & np.isfinite(study.curves["value"])
+    ]
+    found = rows.groupby(["model", "family", "condition", "draw", "at"], sort=False, as_index=False)
+    return found.agg(value=("value", "mean"), low=("ci_low", "min"), high=("ci_high", "max"), n=("n", "max"))
+
+
+def stack(*parts: Markup | None) -> Markup:
+    """Charts, tables and words below each other; a part that is None is left out."""
+    shown = Markup("").join(Markup("<div>{}</div>").format(part) for part in parts if part)
+    return Markup('<div class="panels" style="grid-template-columns:minmax(0,1fr)">{}</div>').format(shown)
 
 
 def heading(study, dataset: str) -> Markup:

@@ -14,7 +14,8 @@ COSTS = {
     "parameters": ("Parameters", "", 1, ""),
     "fit_seconds": ("Fit", "s", 1, ""),
     "sample_seconds_per_1000": ("Sample 1,000", "s", 1, "sample"),
-    "predict_ms_per_image": ("Predict one", "ms", 1, "predict"),
+    "predict_ms_single": ("Predict 1", "ms", 1, "predict"),
+    "predict_ms_per_image": ("of 256", "ms each", 1, "predict"),
     "peak_mb": ("Peak memory", "MB", 1, ""),
     "model_bytes": ("Size", "MB", 1e6, ""),
 }
@@ -120,7 +121,7 @@ def _metric_columns(scores: pd.DataFrame) -> list[Column]:
 
 def judged_verb(entry: catalog.Entry) -> str:
     """The verb that a metric judges: the last in the order of `protocol.VERBS` of those that it needs."""
-    needed = [catalog.DERIVED.get(name, (name,))[0] for name in entry.parameters if name not in catalog.FACTS]
+    needed = [verbs[0] for name in entry.parameters if (verbs := catalog.needs(name))]
     return max((verb for verb in needed if verb in catalog.verbs()), key=catalog.verbs().index, default="other")
 
 

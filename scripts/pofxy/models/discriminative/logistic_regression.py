@@ -8,13 +8,12 @@ The discriminative partner of naive Bayes: the same family of decision boundarie
 Reference: D. R. Cox, "The regression analysis of binary sequences", J. Royal Statistical Society B, 1958; fitted by scikit-learn.
 """
 
-import torch
 from sklearn.linear_model import LogisticRegression as Estimator
 
-from pofxy.protocol import FromProbabilities
+from pofxy.protocol import FromEstimatorProbabilities, FromLinearEstimator
 
 
-class LogisticRegression(FromProbabilities):
+class LogisticRegression(FromEstimatorProbabilities, FromLinearEstimator):
     """scikit-learn's, on the pixels or columns as they come.
 
     Args:
@@ -24,11 +23,3 @@ class LogisticRegression(FromProbabilities):
 
     def __init__(self, inverse_penalty: float = 1.0, max_iterations: int = 1000):
         self.estimator = Estimator(C=inverse_penalty, max_iter=max_iterations)
-
-    def fit(self, data, trainer):
-        """Fits on the train split of data; there is nothing to train in steps."""
-        self.estimator.fit(data.x.flatten(1).numpy(), data.y.numpy())
-
-    def predict_proba(self, x):
-        """p(y | x), (N, K)."""
-        return torch.from_numpy(self.estimator.predict_proba(x.flatten(1).numpy()))

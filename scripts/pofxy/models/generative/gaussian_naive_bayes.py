@@ -17,7 +17,7 @@ import math
 import torch
 from torch import nn
 
-from pofxy.protocol import FromJoint
+from pofxy.protocol import FromJoint, Picture
 
 
 class GaussianNaiveBayes(FromJoint, nn.Module):
@@ -30,6 +30,7 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
 
     measure = "density"
     conditional = True
+    partner = "logistic_regression"
 
     def __init__(self, shrinkage: float = 0.1, smoothing: float = 0.003):
         super().__init__()
@@ -44,12 +45,10 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
         self.register_buffer("variance", torch.ones(spec.classes, dimensions))
 
     def fit(self, data, trainer):
-        """Closed form. Raises ValueError where a class has no example."""
+        """Closed form."""
         self.build(data.spec)
         x, classes = data.x.flatten(1), range(data.spec.classes)  # (N, D)
         counts = torch.bincount(data.y, minlength=data.spec.classes)
-        if (counts == 0).any():
-            raise ValueError(f"{data.spec.name}: class {int(counts.argmin())} has no example, naive Bayes needs one at least")
         # A uniform law over a bin of width h adds h^2 / 12 to the variance: this fits the dequantised pixels without noise.
         bins = 0.0 if data.spec.levels is None else 1 / (data.spec.levels - 1) ** 2 / 12
         self.log_prior = (counts / counts.sum()).log()
@@ -66,6 +65,22 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
         # sum_d (x - mu)^2 / sigma^2, multiplied out: no (N, K, D) array is made.
         square = x**2 @ precision.T - 2 * x @ (self.mean * precision).T + (self.mean**2 * precision).sum(1)
         return self.log_prior - 0.5 * (square + (2 * math.pi * self.variance).log().sum(1))
+
+    def decision_function(self, x):
+        """log_joint: by Bayes' rule the largest names the label."""
+        return self.log_joint(x)
+
+    def log_joint_known(self, x, known):
+        """log p(known pixels, y) in nats, (N, K): the pixels are independent, so the unknown ones are left out of the sum."""
+        x, known = x.flatten(1), known.flatten(1).float()  # (N, D)
+        precision = 1 / self.variance  # (K, D)
+        square = (known * x**2) @ precision.T - 2 * (known * x) @ (self.mean * precision).T + known @ (self.mean**2 * precision).T
+        return self.log_prior - 0.5 * (square + known @ (2 * math.pi * self.variance).log().T)
+
+    def picture(self, x, y):
+        """The mean image of each class."""
+        images = self.mean.view(-1, *self.shape)  # (K, D) -> (K, C, H, W)
+        return Picture(images, columns=10, caption="The mean of each class, the middle of its Gaussian.")
 
     def sample(self, n, labels=None):
         """n images, clipped to [0, 1]; the labels are drawn from the class prior where none are given."""

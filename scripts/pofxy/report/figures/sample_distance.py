@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pofxy.report import chart
 
-ORDER = 30
+ORDER = 38
 
 
 def sample_distance(study):

@@ -1,0 +1,20 @@
+"""Fits one model to ever larger subsets of the train split, and scores each fit on the test split."""
+
+from pofxy.job import job
+
+with job(snakemake, "learn"):
+    from pofxy import learning, splits, tracking
+
+    given, run, results = snakemake.input, snakemake.params.run, snakemake.config["results"]
+    learning.learn(
+        run,
+        given.model,
+        splits.load_split(*given.train),
+        splits.load_split(*given.test),
+        learning.Subsets(**snakemake.params.subsets),
+        snakemake.resources.time_limit,
+        snakemake.output[0],
+        tracker := tracking.Tracker(results, run.key),
+    )
+    tracker.flush()
+    tracking.deliver_if_due(results)

@@ -1,0 +1,96 @@
+"""The learning curve of one model: its accuracy after ever more images per class.
+
+The subsets are nested (the images of a size are among those of the next), drawn anew for each draw, and the same for every model,
+so curves are compared draw by draw. A fit sees no label beyond its subset: a model that chooses its moment by val chooses it by the
+subset. The last place of the curve is the run's own model, fitted on the whole train split. (A. Y. Ng, M. I. Jordan, "On
+discriminative vs. generative classifiers", NIPS 2001, is where such curves show two regimes.)
+"""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pofxy import files, job, protocol, store, tables
+from pofxy.run import Run
+from pofxy.training import Trainer
+
+logger = logging.getLogger("pofxy")
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Which subsets of the train split are learned from.
+
+    Attributes:
+        sizes: images per class; those that some class does not have are left out.
+        draws: subsets of each size.
+        steps: that a model trained in steps takes at most on each; None for any other model.
+    """
+
+    sizes: tuple[int, ...]
+    draws: int
+    steps: int | None = None
+
+    def draw(self, y: Tensor, classes: int):
+        """Yields (draw, size, indices (size K,)) for labels y (N,); indices of a size begin with those of the next smaller one."""
+        fewest = int(torch.bincount(y, minlength=classes).min())
+        for draw in range(self.draws):
+            generator = torch.Generator().manual_seed(draw)
+            order = torch.randperm(len(y), generator=generator)
+            of_class = [order[y[order] == k] for k in range(classes)]
+            for size in sorted(size for size in self.sizes if size <= fewest):
+                yield draw, size, torch.stack([index[:size] for index in of_class], 1).flatten()
+
+
+def learn(run: Run, model_folder: str, train, test, subsets: Subsets, time_limit: float, output: str, tracker) -> None:
+    """Writes a row of tables.CURVES for each subset and for the whole train split.
+
+    Args:
+        run: whose curve this is.
+        model_folder: of the run's own model.
+        train, test: (x, y) of each split.
+        subsets: to be learned from.
+        time_limit: seconds for all fits together.
+        output: the CSV file.
+        tracker: hears of the mean accuracy at each size.
+
+    Raises:
+        ValueError: where the model can be fitted to none of the subsets. One that it refuses, as too small perhaps, has no row, and
+            the log says why.
+    """
+    header = files.read_json(f"{model_folder}/model.json")
+    spec, settings = store.load_spec(header["spec"]), header["hyperparameters"]
+    model_class = store.model_class(run.family, run.of)
+    if subsets.steps is not None:
+        steps = settings.get("steps", protocol.hyperparameters(model_class)["steps"])
+        settings = settings | {"steps": min(steps, subsets.steps)}
+    (x, y), refused, rows = train, [], []
+    with job.time_limit(time_limit):
+        for draw, size, index in subsets.draw(y, spec.classes):
+            part = x[index], y[index]
+            protocol.seeded(draw)
+            model = model_class(**settings)
+            try:
+                model.fit(protocol.Data(spec, *part, *part), Trainer())
+            except ValueError as error:
+                refused.append(f"{size} images per class: {error}")
+                logger.warning("draw %d, %s", draw, refused[-1])
+                continue
+            rows.append(_row(model, test, size, draw))
+    if refused and not rows:
+        raise ValueError(f"no subset could be learned from; {refused[0]}")
+    rows.append(_row(store.load_model(model_folder), test, round(len(y) / spec.classes, 1), 0))
+    whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
+    files.write_csv(output, [whose | row for row in rows], tables.CURVES)
+    for size in dict.fromkeys(row["at"] for row in rows):
+        values = [row["value"] for row in rows if row["at"] == size]
+        tracker.metrics({"learning/accuracy": sum(values) / len(values)}, step=round(size))
+
+
+def _row(model, test, size: float, draw: int) -> dict:
+    x, y = test
+    accuracy = float((protocol.apply(model, "predict", x) == y).double().mean())
+    place = {"curve": "learning_curve", "condition": "", "at": size, "draw": draw, "value": accuracy}
+    return place | {"ci_low": None, "ci_high": None, "unit": "accuracy", "estimator": "", "split": "test", "n": len(y)}

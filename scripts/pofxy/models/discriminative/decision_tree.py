@@ -1,0 +1,39 @@
+"""Decision tree: questions about one pixel at a time, each chosen to tell the classes apart.
+
+    at a node with images S:  the pixel d and threshold t that minimise  |S_<| G(S_<) + |S_>| G(S_>),     G(S) = 1 - sum_k p_k(S)^2
+    p(y | x) = class frequencies of the leaf that x falls into
+
+It can be read, and it is unstable: a few other training images give another tree. Grown to the end, its leaves are pure, and it is
+sure of everything it says.
+
+Reference: L. Breiman, J. H. Friedman, R. A. Olshen, C. J. Stone, "Classification and Regression Trees", 1984; grown by scikit-learn.
+"""
+
+import torch
+from sklearn.tree import DecisionTreeClassifier as Estimator
+
+from pofxy.protocol import FromEstimatorProbabilities, Picture
+
+
+class DecisionTree(FromEstimatorProbabilities):
+    """scikit-learn's, on the pixels or columns as they come.
+
+    Args:
+        max_depth: questions in a row; None for as many as it takes.
+        min_leaf: images in a leaf at least.
+    """
+
+    def __init__(self, max_depth: int | None = None, min_leaf: int = 1):
+        self.estimator = Estimator(max_depth=max_depth, min_samples_leaf=min_leaf)
+
+    def count_parameters(self) -> int:
+        """Pixel and threshold of each question, frequencies of each leaf."""
+        tree = self.estimator.tree_
+        return 2 * (tree.node_count - tree.n_leaves) + tree.n_leaves * tree.max_n_classes
+
+    def picture(self, x, y):
+        """The importance of each pixel."""
+        importance = torch.from_numpy(self.estimator.feature_importances_).view(1, *x.shape[1:])
+        depth, leaves = self.estimator.get_depth(), self.estimator.get_n_leaves()
+        caption = f"Bright pixels decide: what they take from the impurity, in {leaves} leaves, {depth} questions deep."
+        return Picture(importance / importance.max().clamp(min=1e-12), columns=1, caption=caption)

@@ -1,0 +1,50 @@
+"""k nearest neighbours: the label that is most frequent among the k training images that are most like the new one.
+
+    p(y | x) = 1/k sum_{n in N_k(x)} [y_n = y],      N_k(x) the k nearest in Euclidean distance
+
+Nothing is fitted: the training images are the model. As images grow in number its error comes below twice the least possible one,
+for k = 1 already.
+
+Reference: T. M. Cover, P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information Theory, 1967; the
+search is scikit-learn's.
+"""
+
+import torch
+from sklearn.neighbors import KNeighborsClassifier as Estimator
+
+from pofxy.protocol import FromEstimatorProbabilities, Picture
+
+ERRORS_SHOWN = 5
+
+
+class KNearestNeighbors(FromEstimatorProbabilities):
+    """scikit-learn's, on the pixels or columns as they come.
+
+    Args:
+        neighbors: k; all images where there are fewer.
+    """
+
+    def __init__(self, neighbors: int = 3):
+        self.neighbors = neighbors
+        self.estimator = Estimator(n_neighbors=neighbors, algorithm="brute")
+
+    def fit(self, data, trainer):
+        """Keeps the train split."""
+        self.estimator.set_params(n_neighbors=min(self.neighbors, len(data.x)))
+        super().fit(data, trainer)
+
+    def count_parameters(self) -> int:
+        """The numbers of all images that were kept."""
+        return self.estimator._fit_X.size
+
+    def picture(self, x, y):
+        """Errors, each before its neighbours; where there is none, the first images."""
+        wrong = torch.nonzero(self.predict(x) != y).flatten()
+        shown = x[wrong[:ERRORS_SHOWN] if len(wrong) else range(min(ERRORS_SHOWN, len(x)))]
+        index = self.estimator.kneighbors(shown.flatten(1).numpy(), return_distance=False)  # (E, k)
+        neighbors = torch.from_numpy(self.estimator._fit_X[index]).view(
+            *index.shape, *x.shape[1:]
+        )  # (E, k, D) -> (E, k, C, H, W)
+        images = torch.cat([shown[:, None], neighbors], 1).flatten(0, 1)
+        what = "images that it gets wrong" if len(wrong) else "images that it gets right (it errs on none)"
+        return Picture(images, columns=1 + index.shape[1], caption=f"On the left {what}, then their nearest training images.")

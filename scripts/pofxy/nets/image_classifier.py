@@ -1,0 +1,52 @@
+"""What the convolutional classifiers have in common: how they are trained, and what they look at."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pofxy.nets.augment import augmented
+from pofxy.protocol import Data, FromLogits, Picture, Spec
+from pofxy.training import Player
+
+PICTURED = 10
+
+
+class ImageClassifier(FromLogits, nn.Module):
+    """p(y | x) = softmax(net(x)), by maximum likelihood on images that are augmented as the data set allows.
+
+    A model of this kind gives `layers(spec)`, the net from (B, C, H, W) to (B, K) logits, and sets in its `__init__` what its
+    training takes: shift, angle, stretch (`augmented`), label_smoothing, steps, batch, learning_rate, weight_decay.
+    """
+
+    def build(self, spec: Spec) -> None:
+        """Makes the net. Raises ValueError for a table, or where a side is below 8 pixels."""
+        if len(spec.shape) != 3 or min(spec.shape[1:]) < 8:
+            raise ValueError(f"{spec.name}: {type(self).__name__} needs images of 8 x 8 pixels or more, not {spec.shape}")
+        self.mirror = spec.mirrors
+        self.net = self.layers(spec).to(memory_format=torch.channels_last)
+
+    def fit(self, data: Data, trainer) -> None:
+        """Trains on the train split; keeps the parameters of the lowest loss on val."""
+        self.build(data.spec)
+        player = Player(self._loss, self.parameters(), self.learning_rate, schedule="one_cycle", weight_decay=self.weight_decay)
+        trainer.run(self, data, [player], steps=self.steps, batch=self.batch, validate=self._loss, bfloat16=True)
+
+    def decision_function(self, x: Tensor) -> Tensor:
+        """The logits, (N, K)."""
+        return self.net(x)
+
+    def picture(self, x: Tensor, y: Tensor) -> Picture:
+        """Saliency maps (K. Simonyan, A. Vedaldi, A. Zisserman, ICLR workshop 2014): |d s_k / d x| for the label k it gives."""
+        shown = x[:PICTURED].to(next(self.parameters()).device).requires_grad_()
+        self.decision_function(shown).amax(1).sum().backward()
+        slope = shown.grad.abs().amax(1, keepdim=True).expand_as(shown)  # (n, C, H, W), the same for each channel
+        slope = slope / slope.amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
+        caption = "Test images, and below them the pixels that its answer depends on most."
+        return Picture(torch.cat([shown.detach(), slope]).cpu(), columns=len(shown), caption=caption)
+
+    def _loss(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        if self.training:
+            x = augmented(x, self.shift, self.angle, self.stretch, self.mirror)
+        logits = self.net(x).float()
+        loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing if self.training else 0.0)
+        return {"loss": loss, "accuracy": (logits.argmax(1) == y).float().mean()}
