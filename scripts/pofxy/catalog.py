@@ -1,8 +1,8 @@
 """What exists and what it can do, read from the source text: no model is imported to make a plan.
 
-A model, data set, metric, probe or figure is one file; its name is its id. This module finds the files, reads their public class (or
-function) with `ast`, and gives the closure of package files that each is made of, which rules take as input so that an edit
-re-runs what depends on it and nothing else. Standard library only.
+A model, data set, metric, probe or figure is one file; its name is its id. This module finds the files, reads their public
+class (or function) with `ast`, and gives the closure of package files that each is made of, which rules take as input so that
+an edit re-runs what depends on it and nothing else. Standard library only.
 """
 
 import ast
@@ -146,8 +146,10 @@ def _entry(path: Path, kind: str, family: str = "") -> Entry:
     public = [node for node in tree.body if isinstance(node, wanted) and not node.name.startswith("_")]
     if kind == "models":
         public = [node for node in public if "fit" in _methods(node, path)]
+    elif wanted is ast.FunctionDef:
+        public = [node for node in public if node.name == path.stem]
     if len(public) != 1:
-        thing = "class with a `fit` method" if kind == "models" else "class" if wanted is ast.ClassDef else "function"
+        thing = "class with a `fit` method" if kind == "models" else "class" if wanted is ast.ClassDef else f"function `{path.stem}`"
         raise ValueError(f"{path}: exactly one public {thing} is needed, {len(public)} found")
     node = public[0]
     if wanted is ast.ClassDef:

@@ -287,7 +287,7 @@ def milliseconds_to_predict(model, x, repeats: int = 5) -> dict[str, float]:
 
 
 def keep_predictions(evidence: Evidence, verbs: tuple[str, ...], folder: Path) -> None:
-    """labels.npy (N,) and probabilities.npy (N, K) float32, as far as the model gives them: what pairs of models are compared by."""
+    """labels.npy (N,) and probabilities.npy (N, K) float32, as far as the model gives them: pairs are compared by them."""
     with files.atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         if "predict" in verbs:

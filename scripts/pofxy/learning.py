@@ -1,9 +1,9 @@
 """The learning curve of one model: its accuracy after ever more images per class.
 
-The subsets are nested (the images of a size are among those of the next), drawn anew for each draw, and the same for every model,
-so curves are compared draw by draw. A fit sees no label beyond its subset: a model that chooses its moment by val chooses it by the
-subset. The last place of the curve is the run's own model, fitted on the whole train split. (A. Y. Ng, M. I. Jordan, "On
-discriminative vs. generative classifiers", NIPS 2001, is where such curves show two regimes.)
+The subsets are nested (the images of a size are among those of the next), drawn anew for each draw, and the same for every
+model, so curves are compared draw by draw. A fit sees no label beyond its subset: a model that chooses its moment by val
+chooses it by the subset. The last place of the curve is the run's own model, fitted on the whole train split. (A. Y. Ng, M. I.
+Jordan, "On discriminative vs. generative classifiers", NIPS 2001, is where such curves show two regimes.)
 """
 
 import logging
@@ -34,7 +34,7 @@ class Subsets:
     steps: int | None = None
 
     def draw(self, y: Tensor, classes: int):
-        """Yields (draw, size, indices (size K,)) for labels y (N,); indices of a size begin with those of the next smaller one."""
+        """Yields (draw, size, indices (size K,)) for labels y (N,); those of a size begin with those of the next smaller one."""
         fewest = int(torch.bincount(y, minlength=classes).min())
         for draw in range(self.draws):
             generator = torch.Generator().manual_seed(draw)
@@ -57,8 +57,8 @@ def learn(run: Run, model_folder: str, train, test, subsets: Subsets, time_limit
         tracker: hears of the mean accuracy at each size.
 
     Raises:
-        ValueError: where the model can be fitted to none of the subsets. One that it refuses, as too small perhaps, has no row, and
-            the log says why.
+        ValueError: where the model can be fitted to none of the subsets. One that it refuses, as too small perhaps, has no row,
+            and the log says why.
     """
     header = files.read_json(f"{model_folder}/model.json")
     spec, settings = store.load_spec(header["spec"]), header["hyperparameters"]

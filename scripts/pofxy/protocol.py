@@ -144,6 +144,10 @@ class FromLinearEstimator(FromEstimator):
         weight, bias = (torch.from_numpy(part).float() for part in (self.estimator.coef_, self.estimator.intercept_))
         return (torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2) if len(weight) == 1 else (weight, bias)
 
+    def count_parameters(self) -> int:
+        """W and b, as scikit-learn keeps them."""
+        return self.estimator.coef_.size + self.estimator.intercept_.size
+
     def picture(self, x: Tensor, y: Tensor) -> Picture:
         """The weights of each class as an image."""
         weight = self.weights()[0]

@@ -11,7 +11,7 @@ from pofxy.run import Run
 
 
 def collect(config: dict) -> None:
-    """Writes report/scores.csv, curves.csv and runs.csv from what is there, whole study or not, and sends all that waits to MLflow."""
+    """Writes scores.csv, curves.csv and runs.csv of what is there, whole study or not, and sends all that waits to MLflow."""
     results, runs = Path(config["results"]), plan.runs(config)
     tracking.describe(config, list(plan.sources(config)), provenance(config))
     for run in runs:

@@ -16,7 +16,7 @@ from pofxy.files import FileError, atomic, read_json, write_json
 from pofxy.protocol import Spec, best_device
 
 FORMAT = 1
-# scikit-learn's trees: plain arrays, which skops does not trust because the compiled code follows them unseen. `_check_trees` looks.
+# scikit-learn's trees: plain arrays, which skops does not trust since compiled code follows them unseen. `_check_trees` looks.
 TREES = ("sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
 
 

@@ -3,7 +3,8 @@
     1/K sum_k  2 n_kk / (n_k + m_k),     n_k images of class k, m_k labelled k, n_kk both
 
 It punishes a class that attracts what is none of its own as well as one that is missed. Source: C. J. van Rijsbergen,
-"Information Retrieval", 2nd edition, 1979, chapter 7. Trap: the mean of the F1 scores, not the F1 of the mean precision and recall.
+"Information Retrieval", 2nd edition, 1979, chapter 7. Trap: the mean of the F1 scores, not the F1 of the mean precision and
+recall.
 """
 
 import numpy as np

@@ -2,10 +2,10 @@
 
     1/9 sum_s accuracy(share s of the pixels unknown),     s = 10, 20, .. 90 %
 
-A density that can integrate unknown pixels out classifies by p(y | known pixels), which is exact; any other model sees the mean of
-the train images in their place. The estimator of each score says which. Source of the exact rule: Z. Ghahramani, M. I. Jordan,
-"Supervised learning from incomplete data via an EM approach", NIPS 1993. Trap: pixels are missing at random here; a hidden corner
-is another matter (occlusion, under robustness).
+A density that can integrate unknown pixels out classifies by p(y | known pixels), which is exact; any other model sees the mean
+of the train images in their place. The estimator of each score says which. Source of the exact rule: Z. Ghahramani, M. I.
+Jordan, "Supervised learning from incomplete data via an EM approach", NIPS 1993. Trap: pixels are missing at random here; a
+hidden corner is another matter (occlusion, under robustness).
 """
 
 HIGHER_IS_BETTER = True

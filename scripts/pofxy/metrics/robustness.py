@@ -3,9 +3,9 @@
     1/(7 5) sum_c sum_s accuracy(corruption c at severity s) / accuracy(clean)
 
 Seven corruptions (noise, blur, occlusion, shift, rotation, contrast, inversion) at five severities, the same for every model.
-Source of the idea: D. Hendrycks, T. Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations",
-ICLR 2019; the corruptions are this project's own, scaled to small images. Trap: relative to clean, a poor classifier has little to
-lose; read it beside the accuracy.
+Source of the idea: D. Hendrycks, T. Dietterich, "Benchmarking neural network robustness to common corruptions and
+perturbations", ICLR 2019; the corruptions are this project's own, scaled to small images. Trap: relative to clean, a poor
+classifier has little to lose; read it beside the accuracy.
 """
 
 HIGHER_IS_BETTER = True
@@ -14,5 +14,5 @@ LOWEST = 0.0
 
 
 def robustness(corrupted):
-    """Mean accuracy over corruptions and severities 1 to 5 over that at severity 0; corrupted (N, corruptions, severities) bool."""
+    """Mean accuracy at severities 1 to 5 over that at severity 0; corrupted (N, corruptions, severities) bool."""
     return float(corrupted[:, :, 1:].mean() / max(corrupted[:, :, 0].mean(), 1e-12))

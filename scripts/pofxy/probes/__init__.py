@@ -1,9 +1,9 @@
 """What a fitted model is put through, beyond the test images as they are.
 
-A probe is one file: one public function that takes what its parameters name (`model`, `x`, `y`, `spec`, `mean`) and gives `Flags`;
-`NEEDS` names the verbs of which the model must have one, `CURVE` the curve that the flags make in curves.csv, `IMAGES_ONLY` whether
-tables are left out. A metric that has the probe's name for a parameter gets the flags. What is drawn at random is the same for
-every model.
+A probe is one file: one public function that takes what its parameters name (`model`, `x`, `y`, `spec`, `mean`) and gives
+`Flags`; `NEEDS` names the verbs of which the model must have one, `CURVE` the curve that the flags make in curves.csv,
+`IMAGES_ONLY` whether tables are left out. A metric that has the probe's name for a parameter gets the flags. What is drawn at
+random is the same for every model.
 """
 
 from dataclasses import dataclass

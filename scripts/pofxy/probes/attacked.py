@@ -4,9 +4,10 @@
     FGSM:   x' = clip(x + e sign grad margin(x))
     PGD:    x' <- clip(x' + a sign grad margin(x')),  kept within e of x,  from a random start
 
-FGSM is one step; PGD takes STEPS of them with a = 2.5 e / STEPS. Both climb the margin of the scores rather than the loss, whose
-gradient is 0 in floating point where a classifier is sure of itself. Sources: Goodfellow, Shlens, Szegedy, ICLR 2015; Madry et al.,
-ICLR 2018; the margin is N. Carlini, D. Wagner, "Towards evaluating the robustness of neural networks", S&P 2017, f_6.
+FGSM is one step; PGD takes STEPS of them with a = 2.5 e / STEPS. Both climb the margin of the scores rather than the loss,
+whose gradient is 0 in floating point where a classifier is sure of itself. Sources: Goodfellow, Shlens, Szegedy, ICLR 2015;
+Madry et al., ICLR 2018; the margin is N. Carlini, D. Wagner, "Towards evaluating the robustness of neural networks", S&P 2017,
+f_6.
 """
 
 import torch

@@ -15,8 +15,8 @@ COLOURS = {"discriminative": "#0072b2", "generative": "#d55e00", "reference": "#
 INK, MUTED, GRID = "#1f2430", "#667085", "#e3e6eb"
 # The same for words, which need more contrast than lines do.
 WORDS = COLOURS | {"generative": "#b84f00"}
-# The darkest cell of a heatmap: the palette's green, which is no family's, light enough to be written on.
-HEAT = (0, 158, 115)
+# Cells of a heatmap: the palette's green, which is no family's, and a padding that lets ten columns stand beside each other.
+HEAT, TIGHT = "#009e73", "padding:6px 8px"
 
 # Text stays text, and the page's own font replaces the one it was measured with, which is wider.
 STYLE = {
@@ -142,18 +142,18 @@ def log_axis(axis, values) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"))
 
 
-def label_ends(plot, ends: list[tuple[float, float, str, str, bool]]) -> None:
+def label_ends(plot, ends: list[tuple[float, float, str, str, bool]], room: tuple[str, ...] = ()) -> None:
     """Names at the right of a chart, joined to the ends of their lines and moved apart where they would overlap.
 
     Args:
         plot: its lines are drawn and its limits are final.
         ends: (x, y, name, family, bold) of each line.
+        room: more names that there is room for, so that panels beside each other are equally wide.
     """
     from scipy.optimize import isotonic_regression
 
-    size, ends = 7, sorted(ends, key=lambda end: end[1])
-    if not ends:
-        return
+    figure, size, distance = plot.figure, 7, 14
+    ends = sorted(ends, key=lambda end: end[1])
     texts = [
         plot.annotate(
             name,
@@ -161,6 +161,7 @@ def label_ends(plot, ends: list[tuple[float, float, str, str, bool]]) -> None:
             (1, 0.5),
             textcoords="axes fraction",
             annotation_clip=False,
+            in_layout=False,
             va="center",
             fontsize=size,
             fontweight="bold" if bold else "normal",
@@ -177,16 +178,21 @@ def label_ends(plot, ends: list[tuple[float, float, str, str, bool]]) -> None:
         )
         for x, y, name, family, bold in ends
     ]
-    plot.figure.canvas.draw()  # the layout makes room for the names; how high the axes are is known only then
-    point = plot.figure.dpi / 72
+    point = figure.dpi / 72
+    measured = [plot.text(0, 0, name, fontsize=size, fontweight="bold") for name in {*room, *(end[2] for end in ends)}]
+    widest = max((text.get_window_extent().width for text in measured), default=0)
+    for text in measured:
+        text.remove()
+    figure.get_layout_engine().set(rect=(0, 0, 1 - (widest + distance * point) / figure.bbox.width, 1))
+    figure.canvas.draw()  # how high the axes are is known only then
     box = plot.get_window_extent()
     wanted = np.array([plot.transData.transform((x, y))[1] - box.y0 for x, y, *_ in ends]).clip(0, box.height)
     gap = min(1.3 * size * point, box.height / max(len(ends) - 1, 1))
     # Less the room of the names below it, each wanted height may be any, but no lower than the last: the nearest such heights.
     below = gap * np.arange(len(ends))
-    heights = isotonic_regression(wanted - below).x.clip(0, box.height - below[-1]) + below
+    heights = isotonic_regression(wanted - below).x.clip(0, box.height - below[-1]) + below if ends else []
     for text, height in zip(texts, heights, strict=True):
-        text.set_position((1 + 14 * point / box.width, height / box.height))
+        text.set_position((1 + distance * point / box.width, height / box.height))
 
 
 def heatmap(values: pd.DataFrame, families: dict[str, str], title: str, label: str, plain: tuple[str, ...] = ()) -> Markup:
@@ -201,36 +207,34 @@ def heatmap(values: pd.DataFrame, families: dict[str, str], title: str, label: s
         plain: columns without colour: a scale of their own.
     """
     coloured = values.drop(columns=list(plain))
-    low, high = coloured.min(axis=None), coloured.max(axis=None)
-    head = Markup('<th scope="col">{}</th>')
+    low, high, best = coloured.min(axis=None), coloured.max(axis=None), values.max()
+    head = Markup('<th scope="col" style="{}">{}</th>')
+    # The name stands beside its family's dot, not in it: a narrow page shows the dot alone.
+    line = Markup('<tr class="{}"><th scope="row" style="{}"><span class="family"></span>{}</th>{}</tr>')
     rows = []
     for model, row in values.iterrows():
-        cells = []
-        for name, value in row.items():
-            if not np.isfinite(value):
-                cells.append(Markup('<td class="missing">–</td>'))
-                continue
-            weight = 0 if name in plain else 0.75 * (value - low) / (high - low or 1)
-            red, green, blue = (round(255 + weight * (part - 255)) for part in HEAT)
-            best = Markup(' class="best"') if round(value, 3) == round(values[name].max(), 3) else ""
-            cells.append(
-                Markup('<td{} style="background:rgb({} {} {})">{}</td>').format(best, red, green, blue, number(value, 3))
-            )
-        family = families.get(model, "")
-        name = Markup('<th scope="row"><span class="family" title="{}"></span>{}</th>').format(family, breakable(model))
-        rows.append(Markup('<tr class="{}">{}{}</tr>').format(family, name, Markup("").join(cells)))
+        weights = {name: 0 if name in plain else (value - low) / (high - low or 1) for name, value in row.items()}
+        cells = [_heat(value, weights[name], number(value, 3) == number(best[name], 3)) for name, value in row.items()]
+        rows.append(line.format(families.get(model, ""), TIGHT, breakable(model), Markup("").join(cells)))
     return Markup(
-        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table>'
-        '<thead><tr class="groups"><th></th><th scope="colgroup" colspan="{}">{}</th></tr><tr>{}{}</tr></thead>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table style="font-size:13px">'
+        '<thead><tr class="groups"><th></th><th scope="colgroup" colspan="{}">{}</th></tr><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"
     ).format(
         label,
         len(values.columns),
         title,
-        head.format("Model"),
-        Markup("").join(head.format(name) for name in values.columns),
+        Markup("").join(head.format(TIGHT, name) for name in ["Model", *values.columns]),
         Markup("").join(rows),
     )
+
+
+def _heat(value: float, weight: float, best: bool) -> Markup:
+    if not np.isfinite(value):
+        return Markup('<td class="missing" style="{}">–</td>').format(TIGHT)
+    opacity = round(255 * 0.75 * weight)  # the darkest cell still bears dark letters
+    cell = Markup('<td class="number{}" style="{};background:{}{:02x}">{}</td>')
+    return cell.format(" best" if best else "", TIGHT, HEAT, opacity, number(value, 3))
 
 
 def curve(study, dataset: str, name: str) -> pd.DataFrame:

@@ -7,7 +7,8 @@ wide and 2 apart, so they overlap. Scaled by rule: the first filters take about 
 and the paper's 11 from 64 on, where they are 2 apart; channels are the paper's times `width`. Its response normalisation, which
 later work found to bring nothing (Simonyan, Zisserman, 2015), is left out.
 
-Reference: A. Krizhevsky, I. Sutskever, G. E. Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012.
+Reference: A. Krizhevsky, I. Sutskever, G. E. Hinton, "ImageNet classification with deep convolutional neural networks", NIPS
+2012.
 """
 
 from torch import nn
@@ -42,7 +43,7 @@ class AlexNet(ImageClassifier):
         steps: int = 1500,
         batch: int = 64,
         learning_rate: float = 2e-3,
-        weight_decay: float = 0.01,
+        weight_decay: float = 0.05,
     ):
         super().__init__()
         self.width, self.dropout, self.label_smoothing = width, dropout, label_smoothing
@@ -53,28 +54,20 @@ class AlexNet(ImageClassifier):
         """(B, C, H, W) -> (B, K)."""
         channels, height, width = spec.shape
         side = min(height, width)
-        first = min(11, 5 + 2 * (side // 14))
+        first, stride = min(11, 5 + 2 * (side // 14)), 1 + side // 64
         a, b, c, d, e, hidden = (max(1, round(self.width * size)) for size in (96, 256, 384, 384, 256, 4096))
-        convolutions = nn.Sequential(
-            nn.Conv2d(channels, a, first, stride=1 + side // 64, padding=first // 2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2, padding=1),
-            nn.Conv2d(a, b, 5, padding=2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2, padding=1),
-            nn.Conv2d(b, c, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(c, d, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(d, e, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2, padding=1),
-        )
-        for _ in range(3 + side // 64):  # each pooling, and a first step of 2, halves the sides, rounding up
-            height, width = -(-height // 2), -(-width // 2)
-        return nn.Sequential(
-            convolutions,
-            nn.Flatten(),  # (B, e, H / 8, W / 8) -> (B, e H W / 64)
+        parts = [
+            *(nn.Conv2d(channels, a, first, stride, padding=first // 2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)),
+            *(nn.Conv2d(a, b, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)),
+            *(nn.Conv2d(b, c, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(c, d, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(d, e, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)),
+        ]
+        for _ in range(2 + stride):
+            height, width = -(-height // 2), -(-width // 2)  # each halves the sides, rounding up
+        net = nn.Sequential(
+            *parts,
+            nn.Flatten(),  # (B, e, h, w) -> (B, e h w)
             nn.Dropout(self.dropout),
             nn.Linear(e * height * width, hidden),
             nn.ReLU(),
@@ -83,3 +76,8 @@ class AlexNet(ImageClassifier):
             nn.ReLU(),
             nn.Linear(hidden, spec.classes),
         )
+        for layer in net:
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+        return net

@@ -1,12 +1,14 @@
 """Decision tree: questions about one pixel at a time, each chosen to tell the classes apart.
 
-    at a node with images S:  the pixel d and threshold t that minimise  |S_<| G(S_<) + |S_>| G(S_>),     G(S) = 1 - sum_k p_k(S)^2
+    at a node with images S:  the pixel d and threshold t that minimise  |S_<| G(S_<) + |S_>| G(S_>),
+    G(S) = 1 - sum_k p_k(S)^2,  p_k(S) the share of class k,  S_< the images with x_d < t
     p(y | x) = class frequencies of the leaf that x falls into
 
-It can be read, and it is unstable: a few other training images give another tree. Grown to the end, its leaves are pure, and it is
-sure of everything it says.
+It can be read, and it is unstable: a few other training images give another tree. Grown to the end, its leaves are pure, and it
+is sure of everything it says.
 
-Reference: L. Breiman, J. H. Friedman, R. A. Olshen, C. J. Stone, "Classification and Regression Trees", 1984; grown by scikit-learn.
+Reference: L. Breiman, J. H. Friedman, R. A. Olshen, C. J. Stone, "Classification and Regression Trees", 1984; grown by
+scikit-learn.
 """
 
 import torch

@@ -6,8 +6,8 @@
 Each round lowers the bias, where a forest lowers the variance; small trees, a small rate and a random choice of pixels at each
 question keep it from learning the noise.
 
-Reference: J. H. Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics, 2001; by scikit-learn,
-on pixels sorted into 255 bins (G. Ke et al., "LightGBM", NIPS 2017).
+Reference: J. H. Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics, 2001; by
+scikit-learn, on pixels sorted into 255 bins (G. Ke et al., "LightGBM", NIPS 2017).
 """
 
 import numpy as np

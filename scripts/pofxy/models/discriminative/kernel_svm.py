@@ -2,12 +2,14 @@
 
     f(x) = sum_{n in SV} a_n t_n k(x_n, x) + b,      k(x, x') = exp(-g |x - x'|^2)
 
-A training image with a_n > 0 is a support vector: it lies on the margin or within, and the rest could be thrown away without any
-change. Each pair of classes has its own machine, and the label is voted for. There is no `predict_proba`: it is not probabilistic,
-and Platt's scaling would be another model on top.
+A training image with a_n > 0 is a support vector: it lies on the margin or within, and the rest could be thrown away without
+any change. Each pair of classes has its own machine, and the label is voted for. There is no `predict_proba`: it is not
+probabilistic, and Platt's scaling would be another model on top.
 
 Reference: C. Cortes, V. Vapnik, "Support-vector networks", Machine Learning, 1995; solved by LIBSVM in scikit-learn.
 """
+
+from itertools import pairwise
 
 import torch
 from sklearn.svm import SVC as Estimator
@@ -34,7 +36,7 @@ class KernelSVM(FromEstimator):
         e, chosen = self.estimator, []
         weight = abs(e.dual_coef_).max(0)  # (SV,)
         starts = [0, *e.n_support_.cumsum()]
-        for start, end in zip(starts, starts[1:]):
+        for start, end in pairwise(starts):
             chosen.append(start + weight[start:end].argsort()[::-1][:5])
         columns = min(len(part) for part in chosen)
         rows = [index for place in range(columns) for index in (part[place] for part in chosen)]  # a class a column

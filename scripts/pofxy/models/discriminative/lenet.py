@@ -3,8 +3,8 @@
     p(y | x) = softmax(MLP(pool(conv(pool(conv(x)))))),      minimise   -sum_n log p(y_n | x_n)
 
 What it knows of images: a feature that is useful in one place is useful in another, and where exactly it lies matters less and
-less with each layer. ReLU and max pooling stand where the paper has tanh and mean pooling; small random moves and dropout take the
-place of its larger data set.
+less with each layer. ReLU and max pooling stand where the paper has tanh and mean pooling; small random moves and dropout take
+the place of its larger data set.
 
 Reference: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
 the IEEE, 1998.

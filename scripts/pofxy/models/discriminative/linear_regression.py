@@ -2,12 +2,12 @@
 
     minimise over W, b   sum_n |W x_n + b - e(y_n)|^2,      e(k) the unit vector of class k;      predict argmax_k (W x + b)_k
 
-The scores estimate E[e(y) | x] = p(y | x), but nothing keeps them between 0 and 1, so they are no probabilities. With more than two
-classes in a line the middle one can be masked by its neighbours. Where pixels are constant or fewer images than pixels are given,
-the solution of the smallest norm is taken.
+The scores estimate E[e(y) | x] = p(y | x), but nothing keeps them between 0 and 1, so they are no probabilities. With more than
+two classes in a line the middle one can be masked by its neighbours. Where pixels are constant or fewer images than pixels are
+given, the solution of the smallest norm is taken.
 
-Reference: T. Hastie, R. Tibshirani, J. Friedman, "The Elements of Statistical Learning", 2nd edition, 2009, section 4.2; solved by
-scikit-learn.
+Reference: T. Hastie, R. Tibshirani, J. Friedman, "The Elements of Statistical Learning", 2nd edition, 2009, section 4.2; solved
+by scikit-learn.
 """
 
 import torch

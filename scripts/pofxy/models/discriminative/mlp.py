@@ -4,8 +4,8 @@
 
 It can approximate any function, and knows nothing of images: pixels put in another order would do as well.
 
-Reference: D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature, 1986; with
-ReLU and dropout (N. Srivastava et al., JMLR 2014).
+Reference: D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature, 1986;
+with ReLU and dropout (N. Srivastava et al., JMLR 2014).
 """
 
 import math

@@ -3,9 +3,9 @@
     block(h) = relu(h + bn(conv(relu(bn(conv(h)))))),     p(y | x) = softmax(W mean_ij block_B(.. block_1(relu(bn(conv(x)))))),
     minimise -sum_n log p(y_n | x_n)
 
-The identity carries gradients past every block; batch normalisation keeps each layer's input in range. The design for small images
-of the paper's section 4.2: a 3 x 3 stem, three stages with 1, 2 and 4 times the channels, half the resolution from stage to stage,
-the mean over all places, one linear layer.
+The identity carries gradients past every block; batch normalisation keeps each layer's input in range. The design for small
+images of the paper's section 4.2: a 3 x 3 stem, three stages with 1, 2 and 4 times the channels, half the resolution from stage
+to stage, the mean over all places, one linear layer.
 
 Reference: K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016.
 """

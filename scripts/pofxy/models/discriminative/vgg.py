@@ -1,10 +1,11 @@
 """VGG: depth from nothing but stacks of 3 x 3 convolutions, with twice the channels after each pooling.
 
-    p(y | x) = softmax(MLP(block_B(.. block_1(x)))),     block = pool(relu(conv3x3(relu(conv3x3 ..)))),     minimise -sum_n log p(y_n | x_n)
+    p(y | x) = softmax(MLP(block_B(.. block_1(x)))),     block = pool(relu(conv3x3(relu(conv3x3 ..)))),
+    minimise -sum_n log p(y_n | x_n)
 
-Two 3 x 3 filters in a row see as far as one of 5 x 5, with fewer parameters and one more bend. Scaled by rule: as many blocks as
-leave a map of at least 2 pixels a side, five at most as in the paper (2 at 8 pixels, 3 at 28, 5 at 64); two convolutions in each of
-the first two blocks and three in the others, as in its configuration D (VGG-16).
+Two 3 x 3 filters in a row see as far as one of 5 x 5, with fewer parameters and one more bend. Scaled by rule: as many blocks
+as leave a map of at least 2 pixels a side, five at most as in the paper (2 at 8 pixels, 3 at 28, 5 at 64); two convolutions in
+each of the first two blocks and three in the others, as in its configuration D (VGG-16).
 
 Reference: K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015; with the
 initialisation of K. He et al., ICCV 2015, which spares its training in stages.

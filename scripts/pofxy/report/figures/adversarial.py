@@ -32,7 +32,8 @@ def adversarial(study):
         order += [model for model in rows["model"].unique() if model not in order]
         families = dict(zip(rows["model"], rows["family"], strict=True))
         panels = Markup("").join(_panel(dataset, model, families[model], lines) for model in order)
-        grid = Markup('<div class="panels">{}</div>').format(panels)
+        two_on_a_phone = "grid-template-columns:repeat(auto-fill,minmax(200px,1fr))"
+        grid = Markup('<div class="panels" style="{}">{}</div>').format(two_on_a_phone, panels)
         stack = chart.stack(grid, _absent(study, dataset, order), _table(dataset, lines, order, families))
         parts.append(chart.heading(study, dataset) + stack)
     return Markup("").join(parts) or None
@@ -53,7 +54,7 @@ def _panel(dataset: str, model: str, family: str, lines: dict[str, pd.DataFrame]
                 line = found.loc[model].dropna()
                 plot.plot(line, color=colour, linewidth=1.8, linestyle="-" if attack == STRONGER else (0, (4, 1.5)))
                 ends.append((line.index[-1], line.iloc[-1], attack, family, attack == STRONGER))
-        plot.set_ylim(0, 1.02)
+        plot.set_ylim(-0.04, 1.04)
         plot.set_xlim(left=0)
         plot.margins(x=0)
         plot.set_title(model)

@@ -6,8 +6,8 @@ lines are single draws, thick ones their mean. Ng and Jordan (NIPS 2001) expect 
 and behind when they are many. The vertical line is that crossover, where there is one; the band is its 95 % interval, which comes
 from resampling a few draws: take it as rough.
 
-Then all models together. The accuracy axis has more room near the top: each step down in error by a factor is equally high. A
-bold line is the best at one size at least. "all" is the whole train split, which one draw has seen.
+Then all models together. The accuracy axis widens towards the top: to halve the error is the same step everywhere. A bold line is
+the best at one size at least. "all" is the whole train split, which is fitted on once.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pofxy import catalog
-from pofxy.crossover import Crossover, crossover, describe
+from pofxy.crossover import crossover, describe
 from pofxy.report import chart
 
 ORDER = 30
@@ -29,12 +29,12 @@ def learning_curves(study):
         rows = chart.curve(study, dataset, "learning_curve")
         if rows.empty:
             continue
-        pairs = [_pair(dataset, rows, *pair) for pair in _pairs(study, rows)]
-        panels = Markup('<div class="panels two">{}</div>').format(Markup("").join(filter(None, pairs)))
-        parts.append(
-            chart.heading(study, dataset)
-            + chart.stack(panels if any(pairs) else None, _all(dataset, rows), _table(dataset, rows))
-        )
+        pairs = _pairs(study, rows)
+        room = tuple(model for pair in pairs for model in pair)
+        drawn = [panel for pair in pairs if (panel := _pair(dataset, rows, *pair, room))]
+        panels = Markup('<div class="panels two">{}</div>').format(Markup("").join(drawn)) if drawn else None
+        stack = chart.stack(panels, _all(dataset, rows), _table(dataset, rows))
+        parts.append(chart.heading(study, dataset) + stack)
     return Markup("").join(parts) or None
 
 
@@ -46,40 +46,34 @@ def _pairs(study, rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _wide(rows: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Accuracies of a model, (draws, sizes)."""
-    return rows[rows["model"] == model].pivot(index="draw", columns="at", values="value")
+    """Accuracies of a model, (draws, sizes); NaN where it was not fitted."""
+    wide, whole = rows[rows["model"] == model].pivot(index="draw", columns="at", values="value"), _whole(rows)
+    if whole in wide:
+        wide[whole] = wide[whole].ffill()  # the whole split is the same in every draw
+    return wide
 
 
-def _compare(generative: pd.DataFrame, discriminative: pd.DataFrame) -> tuple[Crossover, int] | None:
-    """The crossover of two models' accuracies (draws, sizes), and how many draws it is from; None where they share none."""
-    difference = generative - discriminative  # NaN where one of them lacks a draw or size
-    generative, discriminative = (part.reindex_like(difference) for part in (generative, discriminative))
-    both = difference.notna()
-    # The whole train split is the same in every draw, and fitted on once.
-    alone = [size for size in both if both[size].sum() == 1]
-    for part in (generative, discriminative):
-        part[alone] = part[alone].ffill().bfill()
-    good = (generative - discriminative).dropna(axis="columns", how="all").dropna()
-    if good.empty:
-        return None
-    values = (part.loc[good.index, good.columns].to_numpy() for part in (generative, discriminative))
-    return crossover(*values, good.columns.to_numpy(), np.random.default_rng(0)), len(good)
+def _whole(rows: pd.DataFrame) -> float | None:
+    """The size that stands for the whole train split: the largest, which the first draw alone has."""
+    size = rows["at"].max()
+    return size if (rows[rows["at"] == size]["draw"] == 0).all() else None
 
 
-def _pair(dataset: str, rows: pd.DataFrame, generative: str, discriminative: str) -> Markup | None:
+def _pair(dataset: str, rows: pd.DataFrame, generative: str, discriminative: str, room: tuple[str, ...]) -> Markup | None:
+    """A panel of the draws and sizes that both models have, and the verdict; None where they share none."""
     wide = {model: _wide(rows, model) for model in (generative, discriminative)}
-    compared = _compare(*wide.values())
-    if not compared:
+    both = (wide[generative] - wide[discriminative]).dropna(axis="columns", how="all").dropna()
+    if both.empty:
         return None
-    found, draws = compared
+    wide = {model: values.loc[both.index, both.columns] for model, values in wide.items()}
+    found = crossover(*(values.to_numpy() for values in wide.values()), both.columns.to_numpy(), np.random.default_rng(0))
     with chart.axes(4.1, 2.5) as (figure, plot):
         ends = []
-        for model, family in ((generative, "generative"), (discriminative, "discriminative")):
-            colour, mean = chart.COLOURS[family], wide[model].mean()
-            for _, one in wide[model].iterrows():
-                plot.plot(one.dropna(), color=colour, linewidth=0.6, alpha=0.4)
+        for (model, values), family in zip(wide.items(), ("generative", "discriminative"), strict=True):
+            colour, mean = chart.COLOURS[family], values.mean()
+            plot.plot(values.T, color=colour, linewidth=0.6, alpha=0.4)
             plot.plot(mean, "o-", color=colour, linewidth=1.8, markersize=3)
-            ends.append((mean.index[-1], mean.iloc[-1], model, family, True))
+            ends.append((mean.index[-1], mean.iloc[-1], model, family, False))
         _size_axis(plot, rows)
         if found.found:
             plot.axvline(found.n, color=chart.INK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
@@ -87,10 +81,11 @@ def _pair(dataset: str, rows: pd.DataFrame, generative: str, discriminative: str
             left, right = plot.get_xlim()
             plot.axvspan(max(found.low, left), min(found.high, right), color=chart.MUTED, alpha=0.14, linewidth=0, zorder=0)
         plot.set_ylabel("accuracy")
-        chart.label_ends(plot, ends)
+        chart.label_ends(plot, ends, room)
         words = describe(found, generative, discriminative)
         drawing = chart.svg(figure, f"learning curves on {dataset}, {words}")
-    return Markup('<div>{}<p class="note">{}; {} draw{}.</p></div>').format(drawing, words, draws, "s" if draws > 1 else "")
+    draws = "1 draw" if len(both) == 1 else f"{len(both)} draws"
+    return Markup('<div>{}<p class="note">{}; {}.</p></div>').format(drawing, words, draws)
 
 
 def _all(dataset: str, rows: pd.DataFrame) -> Markup:
@@ -112,7 +107,7 @@ def _all(dataset: str, rows: pd.DataFrame) -> Markup:
         _accuracy_axis(plot, means.min(axis=None), means.max(axis=None), floor)
         plot.set_ylabel("accuracy, mean over the draws")
         chart.label_ends(plot, ends)
-        return chart.svg(figure, f"learning curves of all models on {dataset}", zoom=1.25)
+        return chart.svg(figure, f"learning curves of all models on {dataset}", zoom=1.2)
 
 
 def _table(dataset: str, rows: pd.DataFrame) -> Markup:
@@ -125,9 +120,8 @@ def _table(dataset: str, rows: pd.DataFrame) -> Markup:
 
 
 def _size_names(rows: pd.DataFrame) -> list[str]:
-    """The sizes in words, ascending; the one that only the first draw has is the whole split, named in a second line."""
-    draws = rows.groupby("at")["draw"].max()
-    return ["\nall" if at == draws.index[-1] and not last else f"{at:,.4g}" for at, last in draws.items()]
+    """The sizes in words, ascending; that of the whole split, which may be close to another, stands in a second line."""
+    return ["\nall" if size == _whole(rows) else f"{size:,.4g}" for size in np.sort(rows["at"].unique())]
 
 
 def _size_axis(plot, rows: pd.DataFrame) -> None:
@@ -138,7 +132,8 @@ def _size_axis(plot, rows: pd.DataFrame) -> None:
     plot.xaxis.set_minor_locator(NullLocator())
     plot.set_xticks(sizes, _size_names(rows))
     plot.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
-    plot.set_xlabel("training images per class")
+    # Beside "all", not below it.
+    plot.set_xlabel("training images per class", labelpad=None if _whole(rows) is None else -6)
 
 
 def _accuracy_axis(plot, low: float, high: float, floor: float) -> None:

@@ -1,10 +1,10 @@
 """Mean ranks
 
-Where the same comparison was made several times, in blocks: the most accurate model of a block has rank 1, and those that tie
-share their ranks. Each model hangs at its mean rank, the best on the left. A thick bar joins models that are not apart: their
-mean ranks differ by no more than the critical difference of Nemenyi's test, which allows for every pair being compared (J.
-Demšar, 2006). Where Friedman's test sees no difference among the models at all, none should be read from the bars. Both tests see
-only what varies between the blocks, and tell little apart where these are few.
+The comparison was made in several blocks; the most accurate model of a block has rank 1, and those that tie share their ranks.
+Each model hangs at its mean rank, the best on the left. A thick bar joins models that are not apart: their ranks differ by no
+more than the critical difference of Nemenyi's test, which allows for every pair being compared (J. Demšar, 2006). Gaps between
+bars mean something only where Friedman's test finds that the models are not all alike. Both tests see what varies between the
+blocks alone, and tell little apart where these are few.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from pofxy.comparison import cliques, critical_difference, friedman, mean_ranks
 from pofxy.report import chart
 
 ORDER = 26
+LEVEL = 0.05
 
 
 def ranks(study):
@@ -25,10 +26,10 @@ def ranks(study):
     if blocks is None:
         return None
     p = friedman(blocks.to_numpy())
-    difference = critical_difference(blocks.shape[1], len(blocks))
+    difference = critical_difference(blocks.shape[1], len(blocks), LEVEL)
     said = [f"Blocks: {what}."]
     if np.isfinite(p):
-        judged = "the models are not all alike" if p < 0.05 else "no sign that the models differ at all"
+        judged = "the models are not all alike" if p < LEVEL else "the models may all be alike"
         said.append(f"Friedman's test: p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}, {judged}.")
     if difference >= blocks.shape[1] - 1:
         said.append(f"{len(blocks)} blocks are too few to tell any two of {blocks.shape[1]} models apart.")
@@ -38,7 +39,8 @@ def ranks(study):
     return diagram + Markup('<p class="note">{}</p>').format(" ".join(said))
 
 
-def _repetitions(scores: pd.DataFrame):
+def _repetitions(scores: pd.DataFrame) -> tuple[pd.DataFrame, str, list[str]] | None:
+    """Blocks by models, what the blocks are, and the models that are in too few of them."""
     found = scores[(scores["metric"] == "accuracy") & (scores["split"] != "train")]
     blocks, others = _complete(found.pivot_table(index=["dataset", "seed"], columns="model", values="value"))
     if blocks is None:
@@ -53,7 +55,7 @@ def _repetitions(scores: pd.DataFrame):
     return blocks, what, others
 
 
-def _training_subsets(study):
+def _training_subsets(study) -> tuple[pd.DataFrame, str, list[str]] | None:
     """Stands in for seeds where there is one: the learning curve's draws, at the largest size that has several."""
     found = study.curves[(study.curves["curve"] == "learning_curve") & (study.curves["family"] != "reference")]
     for (at, dataset), rows in sorted(found.groupby(["at", "dataset"]), key=lambda group: -group[0][0]):
@@ -75,29 +77,30 @@ def _diagram(blocks: pd.DataFrame, difference: float, families: dict, label: str
     rank = pd.Series(mean_ranks(blocks.to_numpy()), blocks.columns).sort_values(kind="stable")
     count, bars = len(rank), _levels(cliques(rank.to_numpy(), difference))
     first = -0.9 - 0.45 * (1 + max((level for *_, level in bars), default=-1))  # the uppermost name, in lines below the axis
-    with chart.axes(7, 0.9 + 0.2 * (-first + (count + 1) // 2)) as (figure, plot):
+    half = (count + 1) // 2
+    with chart.axes(7, 0.2 * (half + 4 - first)) as (figure, plot):
         plot.set_axis_off()
+        plot.set_xlim(1 - 0.04 * count, count + 0.04 * count)
+        plot.set_ylim(first - half + 0.4, 3.4)
         plot.plot([1, count], [0, 0], color=chart.INK, linewidth=0.9)
         for place in range(1, count + 1):
             plot.plot([place, place], [0, 0.2], color=chart.INK, linewidth=0.9)
             plot.annotate(str(place), (place, 0.35), ha="center", va="bottom", fontsize=7.5, color=chart.MUTED)
         shown = min(difference, count - 1)
         plot.plot([1, 1 + shown], [2.1, 2.1], color=chart.INK, linewidth=0.9, marker="|", markersize=5)
-        plot.annotate(f"critical difference {difference:.2f}", (1 + shown / 2, 2.35), ha="center", va="bottom", fontsize=7.5)
+        plot.annotate(f"critical difference {difference:.2f}", (1, 2.4), va="bottom", fontsize=7.5)
         for start, end, level in bars:
-            ends = [rank.iloc[start] - 0.012 * count, rank.iloc[end] + 0.012 * count]
-            plot.plot(ends, [-0.5 - 0.45 * level] * 2, color=chart.INK, linewidth=3, solid_capstyle="round")
+            ends = [rank.iloc[start] - 0.01 * count, rank.iloc[end] + 0.01 * count]
+            plot.plot(ends, [-0.5 - 0.45 * level] * 2, color=chart.INK, linewidth=2.6, solid_capstyle="round")
         for place, (model, value) in enumerate(rank.items()):
             # The outermost hangs highest on either side, so that no line crosses a name.
-            left = place < (count + 1) // 2
-            y, end = first - (place if left else count - 1 - place), 1 - 0.03 * count if left else count + 0.03 * count
+            left = place < half
+            y, x = first - (place if left else count - 1 - place), plot.get_xlim()[0 if left else 1]
             colour = chart.COLOURS.get(families.get(model), chart.MUTED)
-            plot.plot([value, value, end], [0, y, y], color=colour, linewidth=0.9)
-            plot.plot(value, 0, "o", color=colour, markersize=4)
-            text = f"{model}  {value:.2f}" if left else f"{value:.2f}  {model}"
-            plot.annotate(
-                text, (end, y), (-4 if left else 4, 0), textcoords="offset points", ha="right" if left else "left", va="center"
-            )
+            plot.plot([value, value, x], [0, y, y], color=colour, linewidth=0.9, clip_on=False)
+            plot.plot(value, 0, "o", color=colour, markersize=4, zorder=3)
+            text, side, gap = (f"{model}  {value:.2f}", "right", -4) if left else (f"{value:.2f}  {model}", "left", 4)
+            plot.annotate(text, (x, y), (gap, 0), textcoords="offset points", ha=side, va="center", annotation_clip=False)
         return chart.svg(figure, label, zoom=1.2)
 
 

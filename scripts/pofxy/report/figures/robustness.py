@@ -2,7 +2,7 @@
 
 Accuracy on test images that were spoilt, in the same way for every model; severity 0 is the image as it is. Each line is a model.
 Named, with their 95 % intervals, are the model that keeps the largest share of its clean accuracy and the one that keeps the
-smallest. The dotted line is guessing. The last panel is the mean of the others.
+smallest. The dotted line is guessing. The last panel is the mean of the others and has no interval.
 
 The table gives that share: the mean over the severities, divided by clean accuracy, the most robust on top. A model that is poor
 on clean images has little to lose and may stand high: read it beside the column of clean accuracy.
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from pofxy.report import chart
 
 ORDER = 32
+ALL = "all of them"
 
 
 def robustness(study):
@@ -22,13 +23,15 @@ def robustness(study):
     parts = []
     for dataset in study.datasets:
         rows = chart.curve(study, dataset, "robustness")
-        if rows.empty:
+        if not (rows["at"] > 0).any():
             continue
         kept = _kept(rows)
-        mean = rows.groupby(["model", "family", "at"], sort=False, as_index=False)[["value", "low", "high"]].mean()
-        shown = [*rows.groupby("condition", sort=False), *([("all of them", mean)] if rows["condition"].nunique() > 1 else [])]
+        shown = [(name, found) for name, found in rows.groupby("condition", sort=False) if _name(name) in kept]
+        if ALL in kept and kept[ALL].notna().any():
+            shown.append((ALL, _mean(rows[rows["model"].isin(kept.index[kept[ALL].notna()])])))
         classes = len(study.class_names(dataset))
-        panels = [_panel(dataset, _name(name), found, kept[_name(name)], classes) for name, found in shown]
+        room = tuple({model for name in kept for model in _extremes(kept[name])})
+        panels = [_panel(dataset, _name(name), found, kept[_name(name)], classes, room) for name, found in shown]
         families = dict(zip(rows["model"], rows["family"], strict=True))
         table = chart.heatmap(
             kept, families, "share of clean accuracy that is kept", f"robustness on {dataset}", plain=("clean accuracy",)
@@ -49,15 +52,24 @@ def _kept(rows: pd.DataFrame) -> pd.DataFrame:
     kept = spoilt.div(clean.where(clean > 0), axis="index").rename(columns=_name)
     if len(kept.columns) > 1:
         # A model that lacks a corruption has no mean that compares.
-        kept["all of them"] = kept.mean(axis="columns", skipna=False)
+        kept[ALL] = kept.mean(axis="columns", skipna=False)
     kept = kept.sort_values(kept.columns[-1], ascending=False, kind="stable")
     kept.insert(0, "clean accuracy", clean)
     return kept
 
 
-def _panel(dataset: str, name: str, rows: pd.DataFrame, kept: pd.Series, classes: int) -> Markup:
-    kept = kept.dropna()
-    named = {kept.idxmax(), kept.idxmin()} if len(kept) else set()
+def _mean(rows: pd.DataFrame) -> pd.DataFrame:
+    """The mean over the corruptions; it has no interval, which the mean of their intervals is not."""
+    return rows.groupby(["model", "family", "at"], sort=False, as_index=False)["value"].mean().assign(low=np.nan, high=np.nan)
+
+
+def _extremes(kept: pd.Series) -> set[str]:
+    """The models that keep most and least."""
+    return {kept.idxmax(), kept.idxmin()} if kept.notna().any() else set()
+
+
+def _panel(dataset: str, name: str, rows: pd.DataFrame, kept: pd.Series, classes: int, room: tuple[str, ...]) -> Markup:
+    named = _extremes(kept)
     with chart.axes(4.0, 2.1) as (figure, plot):
         ends = []
         for (model, family), line in rows.groupby(["model", "family"], sort=False):
@@ -69,11 +81,11 @@ def _panel(dataset: str, name: str, rows: pd.DataFrame, kept: pd.Series, classes
                 ends.append((line["at"].iloc[-1], line["value"].iloc[-1], model, family, True))
         if classes:
             plot.axhline(1 / classes, color=chart.MUTED, linewidth=0.8, linestyle=":")
-        plot.set_ylim(0, 1.02)
-        plot.set_xlim(rows["at"].min(), rows["at"].max())
+        plot.set_ylim(-0.03, 1.03)
+        plot.set_xlim(0, rows["at"].max())
         plot.set_xticks(np.sort(rows["at"].unique()))
         plot.set_title(name)
         plot.set_xlabel("severity")
         plot.set_ylabel("accuracy")
-        chart.label_ends(plot, ends)
+        chart.label_ends(plot, ends, room)
         return chart.svg(figure, f"accuracy under {name} by severity on {dataset}")

@@ -1,4 +1,4 @@
-"""Pairs of models
+"""Differences in accuracy
 
 By how many percentage points the model of the row is more accurate than that of the column; the most accurate stands first. A
 coloured cell with a bold number is a difference that chance in the test images hardly explains: blue where the row is ahead,
@@ -19,7 +19,7 @@ ORDER = 25
 LEVEL = 0.05
 AHEAD, BEHIND = chart.COLOURS["discriminative"], chart.COLOURS["generative"]
 UPRIGHT = "writing-mode:vertical-rl;transform:rotate(180deg)"
-CELL = "padding:5px 2px;text-align:center;vertical-align:bottom;font-size:11px"
+CELL = "padding:5px 1px;text-align:center;vertical-align:bottom;font-size:11px"
 HEAD = "padding:4px 8px;font-size:12.5px"
 
 
@@ -63,7 +63,7 @@ def _square(study, dataset: str) -> Markup | None:
     ).format(
         apart,
         len(pairs),
-        len(truth),
+        number(len(truth), 0),
         LEVEL,
         dataset,
         HEAD,
@@ -77,11 +77,11 @@ def _cell(ahead: float, largest: float, p: float | None) -> Markup:
     """The cell of a pair: what the row is ahead, of at most `largest`, and its adjusted p-value; None for a model and itself."""
     if p is None:
         return Markup('<td style="{};background:var(--wash)"></td>').format(CELL)
-    points = number(100 * ahead, 1)
-    cell = Markup('<td style="{}" title="adjusted p {}"><span class="number">{}{}</span></td>')
+    text = f"{100 * ahead:+.1f}".replace("-", "−") if ahead else "0.0"
     if p < LEVEL:
-        opacity = round(50 + 110 * abs(ahead) / largest)
-        style = f"font-weight:700;background:{AHEAD if ahead > 0 else BEHIND}{opacity:02x}"
+        colour = f"{AHEAD if ahead > 0 else BEHIND}{round(50 + 110 * abs(ahead) / largest):02x}"
+        cell = Markup('<td style="{};background:{}" title="adjusted p {}"><strong class="number">{}</strong></td>')
     else:
-        style = "color:var(--muted)"
-    return cell.format(f"{CELL};{style}", "< 0.001" if p < 0.001 else f"= {p:.2g}", "+" if ahead > 0 else "", points)
+        colour = "var(--muted)"
+        cell = Markup('<td style="{};color:{}" title="adjusted p {}"><span class="number">{}</span></td>')
+    return cell.format(CELL, colour, "< 0.001" if p < 0.001 else f"= {p:.2g}", text)
