@@ -29,9 +29,9 @@ rule train:
 
 rule learn:
     input:
-        model=RUN / "model",
         train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
+        spec=DATA / "spec.json",
         source=lambda wildcards: source_files("learn.py", catalog.models()[run_of(wildcards).of]),
     output:
         RUN / "learning/curve.csv",
@@ -47,6 +47,7 @@ rule learn:
         runtime=lambda wildcards: time_limit_of_model(wildcards) // 60 + 5,
     params:
         run=run_of,
+        hyperparameters=lambda wildcards: plan.hyperparameters(config, wildcards.model),
         subsets=lambda wildcards: plan.subsets(config, run_of(wildcards)),
     message:
         "learn {wildcards.model} from ever more of {wildcards.dataset}"

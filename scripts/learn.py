@@ -3,15 +3,16 @@
 from pofxy.job import job
 
 with job(snakemake, "learn"):
-    from pofxy import learning, splits, tracking
+    from pofxy import learning, splits, store, tracking
 
-    given, run, results = snakemake.input, snakemake.params.run, snakemake.config["results"]
+    given, run, params, results = snakemake.input, snakemake.params.run, snakemake.params, snakemake.config["results"]
     learning.learn(
         run,
-        given.model,
+        params.hyperparameters,
+        store.load_spec(given.spec),
         splits.load_split(*given.train),
         splits.load_split(*given.test),
-        learning.Subsets(**snakemake.params.subsets),
+        learning.Subsets(**params.subsets),
         snakemake.resources.time_limit,
         snakemake.output[0],
         tracker := tracking.Tracker(results, run.key),

@@ -149,8 +149,9 @@ def _entry(path: Path, kind: str, family: str = "") -> Entry:
     elif wanted is ast.FunctionDef:
         public = [node for node in public if node.name == path.stem]
     if len(public) != 1:
-        thing = "class with a `fit` method" if kind == "models" else "class" if wanted is ast.ClassDef else f"function `{path.stem}`"
-        raise ValueError(f"{path}: exactly one public {thing} is needed, {len(public)} found")
+        thing = f"function `{path.stem}`" if wanted is ast.FunctionDef else "public class"
+        able = " with a `fit` method" if kind == "models" else ""
+        raise ValueError(f"{path}: exactly one {thing}{able} is needed, {len(public)} found")
     node = public[0]
     if wanted is ast.ClassDef:
         able = _methods(node, path)

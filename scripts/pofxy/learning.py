@@ -2,8 +2,8 @@
 
 The subsets are nested (the images of a size are among those of the next), drawn anew for each draw, and the same for every
 model, so curves are compared draw by draw. A fit sees no label beyond its subset: a model that chooses its moment by val
-chooses it by the subset. The last place of the curve is the run's own model, fitted on the whole train split. (A. Y. Ng, M. I.
-Jordan, "On discriminative vs. generative classifiers", NIPS 2001, is where such curves show two regimes.)
+chooses it by the subset. (A. Y. Ng, M. I. Jordan, "On discriminative vs. generative classifiers", NIPS 2001, is where such
+curves show two regimes.)
 """
 
 import logging
@@ -26,12 +26,14 @@ class Subsets:
     Attributes:
         sizes: images per class; those that some class does not have are left out.
         draws: subsets of each size.
-        steps: that a model trained in steps takes at most on each; None for any other model.
+        steps: that a model trained in steps takes on each, but never more than in its own fit; None for any other model.
+        passes: over the subset, where these are more steps.
     """
 
     sizes: tuple[int, ...]
     draws: int
     steps: int | None = None
+    passes: int = 25
 
     def draw(self, y: Tensor, classes: int):
         """Yields (draw, size, indices (size K,)) for labels y (N,); those of a size begin with those of the next smaller one."""
@@ -43,13 +45,31 @@ class Subsets:
             for size in sorted(size for size in self.sizes if size <= fewest):
                 yield draw, size, torch.stack([index[:size] for index in of_class], 1).flatten()
 
+    def limited(self, settings: dict, n: int) -> dict:
+        """The settings of a fit to n images, of a model trained in steps with its steps."""
+        if self.steps is None:
+            return settings
+        passes = self.passes * n // min(settings["batch"], n)
+        return settings | {"steps": min(settings["steps"], max(self.steps, passes))}
 
-def learn(run: Run, model_folder: str, train, test, subsets: Subsets, time_limit: float, output: str, tracker) -> None:
-    """Writes a row of tables.CURVES for each subset and for the whole train split.
+
+def learn(
+    run: Run,
+    hyperparameters: dict,
+    spec: protocol.Spec,
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    subsets: Subsets,
+    time_limit: float,
+    output: str,
+    tracker,
+) -> None:
+    """Writes a row of tables.CURVES for each subset.
 
     Args:
         run: whose curve this is.
-        model_folder: of the run's own model.
+        hyperparameters: deviations from the defaults of the model's `__init__`.
+        spec: of the data set.
         train, test: (x, y) of each split.
         subsets: to be learned from.
         time_limit: seconds for all fits together.
@@ -60,18 +80,14 @@ def learn(run: Run, model_folder: str, train, test, subsets: Subsets, time_limit
         ValueError: where the model can be fitted to none of the subsets. One that it refuses, as too small perhaps, has no row,
             and the log says why.
     """
-    header = files.read_json(f"{model_folder}/model.json")
-    spec, settings = store.load_spec(header["spec"]), header["hyperparameters"]
     model_class = store.model_class(run.family, run.of)
-    if subsets.steps is not None:
-        steps = settings.get("steps", protocol.hyperparameters(model_class)["steps"])
-        settings = settings | {"steps": min(steps, subsets.steps)}
+    settings = protocol.hyperparameters(model_class) | hyperparameters
     (x, y), refused, rows = train, [], []
     with job.time_limit(time_limit):
         for draw, size, index in subsets.draw(y, spec.classes):
             part = x[index], y[index]
             protocol.seeded(draw)
-            model = model_class(**settings)
+            model = model_class(**subsets.limited(settings, len(index)))
             try:
                 model.fit(protocol.Data(spec, *part, *part), Trainer())
             except ValueError as error:
@@ -81,15 +97,14 @@ def learn(run: Run, model_folder: str, train, test, subsets: Subsets, time_limit
             rows.append(_row(model, test, size, draw))
     if refused and not rows:
         raise ValueError(f"no subset could be learned from; {refused[0]}")
-    rows.append(_row(store.load_model(model_folder), test, round(len(y) / spec.classes, 1), 0))
     whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
     files.write_csv(output, [whose | row for row in rows], tables.CURVES)
     for size in dict.fromkeys(row["at"] for row in rows):
         values = [row["value"] for row in rows if row["at"] == size]
-        tracker.metrics({"learning/accuracy": sum(values) / len(values)}, step=round(size))
+        tracker.metrics({"learning/accuracy": sum(values) / len(values)}, step=size)
 
 
-def _row(model, test, size: float, draw: int) -> dict:
+def _row(model, test, size: int, draw: int) -> dict:
     x, y = test
     accuracy = float((protocol.apply(model, "predict", x) == y).double().mean())
     place = {"curve": "learning_curve", "condition": "", "at": size, "draw": draw, "value": accuracy}

@@ -25,7 +25,7 @@ def collect(config: dict) -> None:
         if run.family != "judge" and (run.dataset, run.model, run.seed) in whole:
             scores += files.read_csv(_folder(results, run) / "scores.csv")
             curves += files.read_csv(_folder(results, run) / "curves.csv")
-            curves += files.read_csv(_folder(results, run) / "learning/curve.csv") if plan.learns(config, run) else []
+            curves += _learning_curve(results, run, scores) if plan.learns(config, run) else []
     files.write_csv(results / "report/scores.csv", scores, tables.SCORES)
     files.write_csv(results / "report/curves.csv", curves, tables.CURVES)
     files.write_csv(results / "report/runs.csv", rows, tables.RUNS)
@@ -47,6 +47,16 @@ def close(config: dict) -> None:
         tracker.finish("FAILED" if failed else "FINISHED", f"failed: {', '.join(failed)}" if failed else "")
         tracker.flush()
     tracking.deliver(results)
+
+
+def _learning_curve(results: Path, run: Run, scores: list[dict]) -> list[dict]:
+    """A run's accuracy after ever more images per class, and at the end its own, after the whole train split."""
+    rows = files.read_csv(_folder(results, run) / "learning/curve.csv")
+    counts = files.read_json(results / "data" / run.dataset / "audit.json")["counts"]["train"]
+    whose = {"dataset": run.dataset, "model": run.model, "seed": str(run.seed), "metric": "accuracy"}
+    whole = next(row for row in scores if whose.items() <= row.items())
+    place = {"curve": "learning_curve", "condition": "", "at": round(sum(counts) / len(counts), 1), "draw": 0, "unit": "accuracy"}
+    return [*rows, {column: whole.get(column) for column in tables.CURVES} | place]
 
 
 def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pofxy import protocol, store
 
 PROGRESS_SECONDS = 5
+EPOCH_STEPS = 10
 
 
 class Diverged(RuntimeError):
@@ -95,7 +96,8 @@ class Trainer:
             model: holds the players' parameters; all its state is saved in a checkpoint.
             data: train and val split.
             players: each takes its steps in this order on every batch.
-            steps: batches in all, rounded up to whole epochs: a budget that doesn't grow with the data set.
+            steps: batches in all, rounded up to whole epochs: a budget that doesn't grow with the data set. An epoch is one pass
+                over the train split, or as many as make EPOCH_STEPS batches: what is done once an epoch costs as much as a few.
             batch: images at once; the last, smaller batch of an epoch is left out.
             validate: like a loss, on the val split after each epoch; the parameters of the lowest "loss" are kept.
             patience: epochs without a lower loss on val after which training stops.
@@ -108,7 +110,8 @@ class Trainer:
         model.to(device)
         x, y, x_val, y_val = (part.to(device) for part in (data.x, data.y, data.x_val, data.y_val))
         batch = min(batch, len(x))
-        per_epoch = len(x) // batch
+        passes = math.ceil(EPOCH_STEPS / (len(x) // batch))
+        per_epoch = passes * (len(x) // batch)
         epochs = math.ceil(steps / per_epoch)
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16 and multiplies_bfloat16(device))
         optimisers = [AdamW(player.parameters, player.betas, player.weight_decay) for player in players]
@@ -123,7 +126,7 @@ class Trainer:
             model.train()
             totals: dict[str, Tensor] = {}
             counts: dict[str, int] = {}
-            order = torch.randperm(len(x))[: per_epoch * batch]
+            order = torch.cat([torch.randperm(len(x))[: per_epoch // passes * batch] for _ in range(passes)])
             for i, index in enumerate(order.to(device).split(batch)):
                 step = (epoch - 1) * per_epoch + i
                 x_batch, y_batch = x[index], y[index]

@@ -1,12 +1,12 @@
 """k nearest neighbours: the label that is most frequent among the k training images that are most like the new one.
 
-    p(y | x) = 1/k sum_{n in N_k(x)} [y_n = y],      N_k(x) the k nearest in Euclidean distance
+    p(y | x) ~ sum_{n in N_k(x)} [y_n = y] / |x - x_n|,      N_k(x) the k nearest in Euclidean distance
 
-Nothing is fitted: the training images are the model. As images grow in number its error comes below twice the least possible one,
-for k = 1 already.
+Nothing is fitted: the training images are the model. The nearer ones have more say, so that ties are rare and few images do. As
+images grow in number its error comes below twice the least possible one, for k = 1 already.
 
 Reference: T. M. Cover, P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information Theory, 1967; the
-search is scikit-learn's.
+weights are S. A. Dudani's, IEEE Transactions on Systems, Man, and Cybernetics, 1976; the search is scikit-learn's.
 """
 
 import torch
@@ -24,9 +24,9 @@ class KNearestNeighbors(FromEstimatorProbabilities):
         neighbors: k; all images where there are fewer.
     """
 
-    def __init__(self, neighbors: int = 3):
+    def __init__(self, neighbors: int = 5):
         self.neighbors = neighbors
-        self.estimator = Estimator(n_neighbors=neighbors, algorithm="brute")
+        self.estimator = Estimator(n_neighbors=neighbors, weights="distance", algorithm="brute")
 
     def fit(self, data, trainer):
         """Keeps the train split."""

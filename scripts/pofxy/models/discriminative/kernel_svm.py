@@ -24,7 +24,7 @@ class KernelSVM(FromEstimator):
         inverse_penalty: C, the weight of the data against the margin.
     """
 
-    def __init__(self, inverse_penalty: float = 10.0):
+    def __init__(self, inverse_penalty: float = 3.0):
         self.estimator = Estimator(C=inverse_penalty)
 
     def count_parameters(self) -> int:

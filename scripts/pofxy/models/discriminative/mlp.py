@@ -33,10 +33,10 @@ class MLP(FromLogits, nn.Module):
         self,
         hidden: int = 256,
         dropout: float = 0.3,
-        steps: int = 1500,
+        steps: int = 3000,
         batch: int = 64,
         learning_rate: float = 3e-3,
-        weight_decay: float = 0.03,
+        weight_decay: float = 0.1,
     ):
         super().__init__()
         self.hidden, self.dropout = hidden, dropout

@@ -40,7 +40,7 @@ class ResNet(ImageClassifier):
         angle: float = 10.0,
         stretch: float = 0.1,
         label_smoothing: float = 0.05,
-        steps: int = 1500,
+        steps: int = 1000,
         batch: int = 64,
         learning_rate: float = 5e-3,
         weight_decay: float = 0.02,

@@ -35,14 +35,14 @@ class VGG(ImageClassifier):
 
     def __init__(
         self,
-        width: int = 24,
+        width: int = 16,
         hidden: int = 128,
         dropout: float = 0.3,
         shift: float = 0.08,
         angle: float = 10.0,
         stretch: float = 0.1,
         label_smoothing: float = 0.0,
-        steps: int = 1500,
+        steps: int = 1000,
         batch: int = 64,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
