@@ -7,11 +7,16 @@ from figure import Figure, Measured
 from project import Project
 
 # What a job is for, as it notes it itself; the rest is overhead: start, imports, tracking, reading and writing.
-WORK = {"train": "fit_core_seconds", "sample": "sample_core_seconds", "evaluate": "evaluate_core_seconds"}
+WORK = {
+    "train": "fit_core_seconds",
+    "learn": "learn_core_seconds",
+    "sample": "sample_core_seconds",
+    "evaluate": "evaluate_core_seconds",
+}
 
 
 def cost(project: Project) -> Measured:
-    """The default study in a fresh copy: how much of it is fit, sample and evaluate, and where the rest goes."""
+    """The default study in a fresh copy: how much of it is fit, learn, sample and evaluate, and where the rest goes."""
     took = project.snakemake()
     inside = {rule: _inside(project, rule) for rule in WORK}
     jobs, work = took.planned, sum(inside.values())
@@ -30,7 +35,7 @@ def cost(project: Project) -> Measured:
     figures = [
         Figure("on the clock", took.seconds, "s"),
         Figure("of all processes", took.core_seconds, "core-s"),
-        Figure("in fit, sample and evaluate", work, "core-s"),
+        Figure("in fit, learn, sample and evaluate", work, "core-s"),
         Figure("outside them", 100 * (1 - work / took.core_seconds), "%"),
         Figure("jobs", jobs),
         Figure("overhead of a job", (took.core_seconds - work) / jobs, "core-s", at_most=2.5),
@@ -50,5 +55,5 @@ def noop(project: Project, repeats: int = 3) -> Measured:
 
 
 def _inside(project: Project, rule: str) -> float:
-    notes = project.folder.glob(f"results/runs/*/*/seed*/{rule}.json")
+    notes = project.folder.glob(f"results/runs/*/*/seed*/**/{rule}.json")
     return sum(json.loads(path.read_text())[WORK[rule]] for path in notes)

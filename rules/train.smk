@@ -34,7 +34,8 @@ rule learn:
         spec=DATA / "spec.json",
         source=lambda wildcards: source_files("learn.py", catalog.models()[run_of(wildcards).of]),
     output:
-        RUN / "learning/curve.csv",
+        curve=RUN / "learning/curve.csv",
+        cost=RUN / "learning/learn.json",
     log:
         RUN / "logs/learn.log",
     benchmark:

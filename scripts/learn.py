@@ -14,7 +14,7 @@ with job(snakemake, "learn"):
         splits.load_split(*given.test),
         learning.Subsets(**params.subsets),
         snakemake.resources.time_limit,
-        snakemake.output[0],
+        learning.Outputs(*snakemake.output),
         tracker := tracking.Tracker(results, run.key),
     )
     tracker.flush()

@@ -12,11 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pofxy import files, job, protocol, store, tables
+from pofxy import cost, files, job, protocol, store, tables
 from pofxy.run import Run
 from pofxy.training import Trainer
 
 logger = logging.getLogger("pofxy")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a learning curve goes: curve.csv, and learn.json with its cost and what was refused."""
+
+    curve: str
+    cost: str
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Subsets:
     sizes: tuple[int, ...]
     draws: int
     steps: int | None = None
-    passes: int = 25
+    passes: int = 20
 
     def draw(self, y: Tensor, classes: int):
         """Yields (draw, size, indices (size K,)) for labels y (N,); those of a size begin with those of the next smaller one."""
@@ -61,7 +69,7 @@ def learn(
     test: tuple[Tensor, Tensor],
     subsets: Subsets,
     time_limit: float,
-    output: str,
+    outputs: Outputs,
     tracker,
 ) -> None:
     """Writes a row of tables.CURVES for each subset.
@@ -73,7 +81,7 @@ def learn(
         train, test: (x, y) of each split.
         subsets: to be learned from.
         time_limit: seconds for all fits together.
-        output: the CSV file.
+        outputs: written whole or not at all.
         tracker: hears of the mean accuracy at each size.
 
     Raises:
@@ -83,7 +91,7 @@ def learn(
     model_class = store.model_class(run.family, run.of)
     settings = protocol.hyperparameters(model_class) | hyperparameters
     (x, y), refused, rows = train, [], []
-    with job.time_limit(time_limit):
+    with cost.stopwatch() as took, job.time_limit(time_limit):
         for draw, size, index in subsets.draw(y, spec.classes):
             part = x[index], y[index]
             protocol.seeded(draw)
@@ -98,7 +106,8 @@ def learn(
     if refused and not rows:
         raise ValueError(f"no subset could be learned from; {refused[0]}")
     whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
-    files.write_csv(output, [whose | row for row in rows], tables.CURVES)
+    files.write_csv(outputs.curve, [whose | row for row in rows], tables.CURVES)
+    files.write_json(outputs.cost, {"learn_core_seconds": took["core_seconds"], "refused": refused})
     for size in dict.fromkeys(row["at"] for row in rows):
         values = [row["value"] for row in rows if row["at"] == size]
         tracker.metrics({"learning/accuracy": sum(values) / len(values)}, step=size)

@@ -109,8 +109,8 @@ def subsets(config: dict, run: Run) -> dict:
     deep = "steps" in catalog.models()[run.of].parameters
     # More draws of what is quickly fitted: its curve at few images is the one that two regimes are read from.
     draws = given.get("deep_draws", 3) if deep else given.get("draws", 5)
-    steps = given.get("deep_steps", 100) if deep else None
-    sizes, passes = given.get("sizes", [1, 2, 5, 10, 20, 50, 100]), given.get("deep_passes", 25)
+    steps = given.get("deep_steps", 80) if deep else None
+    sizes, passes = given.get("sizes", [1, 2, 5, 10, 20, 50, 100]), given.get("deep_passes", 20)
     return {"sizes": sizes, "draws": draws, "steps": steps, "passes": passes}
 
 

@@ -21,7 +21,7 @@ class RandomForest(FromEstimatorProbabilities):
         min_leaf: images in a leaf at least.
     """
 
-    def __init__(self, trees: int = 200, min_leaf: int = 1):
+    def __init__(self, trees: int = 100, min_leaf: int = 1):
         self.estimator = Estimator(n_estimators=trees, min_samples_leaf=min_leaf)
 
     def count_parameters(self) -> int:
