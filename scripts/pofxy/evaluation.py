@@ -312,5 +312,5 @@ def draw_pictures(evidence: Evidence, folder: Path) -> str:
             save_grid(temporary / "reconstructions.png", grid, columns=len(x))
         if learned is not None:
             save = save_signed_grid if learned.signed else save_grid
-            save(temporary / "learned.png", learned.images.detach().cpu(), columns=learned.columns)
+            save(temporary / "learned.png", learned.images.detach().cpu(), learned.columns, learned.side)
     return learned.caption if learned is not None else ""

@@ -79,12 +79,14 @@ class Picture:
         columns: images in a row.
         caption: what they show, a sentence for the report.
         signed: drawn blue below 0 and red above, the largest size the strongest.
+        side: height of one image as it is drawn, in pixels of the report.
     """
 
     images: Tensor
     columns: int
     caption: str
     signed: bool = False
+    side: int = 56
 
 
 class FromProbabilities:

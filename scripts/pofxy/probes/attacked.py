@@ -18,7 +18,7 @@ from pofxy.probes import Flags, generator
 CURVE = "adversarial"
 NEEDS = ("decision_function",)
 IMAGES_ONLY = False
-RADII = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
+RADII = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2)
 STEPS = 10
 BATCH = 256
 

@@ -117,7 +117,12 @@ class Study:
         return None if labels is None else (labels, probabilities)
 
     def classifiers(self, dataset: str) -> list[tuple[str, str, int]]:
-        """(model, family, its first seed) of each model whose first seed ended well and classifies, in the order of the runs."""
+        """(model, family, its first seed) of each model whose first seed ended well and classifies, in the order of the runs.
+
+        None of them where the labels of the test split are gone.
+        """
+        if not (self.results / "data" / dataset / "test_y.npy").is_file():
+            return []
         rows = self.runs[self.runs["dataset"] == dataset].drop_duplicates("model")
         return [
             (r.model, r.family, r.seed)

@@ -38,4 +38,4 @@ class DecisionTree(FromEstimatorProbabilities):
         importance = torch.from_numpy(self.estimator.feature_importances_).view(1, *x.shape[1:])
         depth, leaves = self.estimator.get_depth(), self.estimator.get_n_leaves()
         caption = f"Bright pixels decide: what they take from the entropy, in {leaves} leaves, {depth} questions deep."
-        return Picture(importance / importance.max().clamp(min=1e-12), columns=1, caption=caption)
+        return Picture(importance / importance.max().clamp(min=1e-12), columns=1, caption=caption, side=160)

@@ -50,7 +50,7 @@ class GradientBoosting(FromEstimatorProbabilities):
             np.add.at(gain, questions["feature_idx"], questions["gain"])
         importance = torch.from_numpy(gain).view(1, *x.shape[1:])  # (D,) -> (1, C, H, W)
         caption = f"Bright pixels decide: how far their questions lowered the loss, in {len(self.estimator._predictors)} rounds."
-        return Picture(importance / importance.max().clamp(min=1e-12), columns=1, caption=caption)
+        return Picture(importance / importance.max().clamp(min=1e-12), columns=1, caption=caption, side=160)
 
     def _trees(self):
         """The nodes of each tree, a structured array."""

@@ -33,4 +33,4 @@ class RandomForest(FromEstimatorProbabilities):
         """The importance of each pixel, the mean over the trees."""
         importance = torch.from_numpy(self.estimator.feature_importances_).view(1, *x.shape[1:])
         caption = f"Bright pixels decide: what they take from the impurity, the mean of {len(self.estimator.estimators_)} trees."
-        return Picture(importance / importance.max().clamp(min=1e-12), columns=1, caption=caption)
+        return Picture(importance / importance.max().clamp(min=1e-12), columns=1, caption=caption, side=160)

@@ -27,12 +27,9 @@ def class_recall(study):
 
 def _table(study, dataset: str) -> Markup | None:
     found = study.classifiers(dataset)
-    try:
-        truth = study.truth(dataset)
-    except FileNotFoundError:
-        return None
     if not found:
         return None
+    truth = study.truth(dataset)
     classes, names = np.unique(truth), dict(enumerate(study.class_names(dataset)))
     rows = []
     for model, family, seed in found:

@@ -26,12 +26,9 @@ def confusions(study):
 
 def _panels(study, dataset: str) -> Markup | None:
     said = {model: study.predictions(dataset, model, seed)[0] for model, _, seed in study.classifiers(dataset)}
-    try:
-        truth = study.truth(dataset)
-    except FileNotFoundError:
-        return None
     if not said:
         return None
+    truth = study.truth(dataset)
     names = study.class_names(dataset)
     classes = max(len(names), 1 + max(labels.max() for labels in (truth, *said.values())))
     names = [*names, *map(str, range(len(names), classes))]

@@ -20,7 +20,7 @@ def learned(study):
             (model, family, study.picture(dataset, model, PICTURE), _caption(study, dataset, model))
             for model, family in study.pictured(dataset, PICTURE)
         ]
-        parts += [chart.heading(study, dataset) + chart.gallery(pictures, "what was learned", "wide")] if pictures else []
+        parts += [chart.heading(study, dataset) + chart.gallery(pictures, "what was learned", "wide own")] if pictures else []
     return Markup("").join(parts) or None
 
 

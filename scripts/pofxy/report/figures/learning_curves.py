@@ -1,13 +1,14 @@
 """Learning curves
 
 Accuracy on test as training images grow in number; every model gets the same subsets, each a part of the next larger one, in
-several draws. First the pairs: a generative classifier beside the discriminative model with the same decision boundaries. Thin
-lines are single draws, thick ones their mean. Ng and Jordan (NIPS 2001) expect the generative partner ahead while images are few,
-and behind when they are many. The vertical line is that crossover, where there is one; the band is its 95 % interval, which comes
-from resampling a few draws: take it as rough.
+several draws. First the pairs: a generative classifier beside its discriminative partner, the model with decision boundaries of
+the same kind. Thin lines are single draws, thick ones their mean. Ng and Jordan (NIPS 2001) expect the generative partner ahead
+while images are few, and behind when they are many. The vertical line is that crossover, where there is one; the band is its 95
+% interval, which comes from resampling a few draws: take it as rough.
 
-Then all models together. The accuracy axis widens towards the top: to halve the error is the same step everywhere. A bold line is
-the best at one size at least. "all" is the whole train split, which is fitted on once.
+Then all models together. The accuracy axis widens towards the top: to halve the error is the same step everywhere. A bold line
+is the best at one size at least. "all" is the whole train split, which is fitted on once; there a model that is trained in
+steps takes more of them than on a subset, so its last rise is in part that of its training.
 """
 
 import numpy as np

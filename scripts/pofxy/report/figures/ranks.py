@@ -66,10 +66,12 @@ def _training_subsets(study) -> tuple[pd.DataFrame, str, list[str]] | None:
 
 
 def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame | None, list[str]]:
-    """The largest part, blocks by models, without a gap, and the models outside it; None for fewer than two of either."""
+    """The part with most models that has no gap, blocks by models, and the models outside it; None for fewer than two of either."""
     known = table.notna().sum()
     parts = [table.loc[:, known >= least].dropna() for least in known.unique()]
-    best = max((part for part in parts if min(part.shape) >= 2), key=lambda part: part.size, default=None)
+    parts = [part for part in parts if min(part.shape) >= 2]
+    # Every model that can be had with three blocks; with two, a rank is next to nothing.
+    best = max(parts, key=lambda part: (len(part) >= 3, part.shape[1], len(part)), default=None)
     return best, [] if best is None else [model for model in table if model not in best]
 
 

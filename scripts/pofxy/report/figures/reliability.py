@@ -25,10 +25,9 @@ def reliability(study):
 
 def _panels(study, dataset: str) -> Markup | None:
     found = [(model, family, study.predictions(dataset, model, seed)[1]) for model, family, seed in study.classifiers(dataset)]
-    try:
-        truth = study.truth(dataset)
-    except FileNotFoundError:
+    if not found:
         return None
+    truth = study.truth(dataset)
     panels = [_panel(dataset, model, family, given, truth) for model, family, given in found if given is not None]
     if not panels:
         return None

@@ -31,12 +31,9 @@ def significance(study):
 
 def _square(study, dataset: str) -> Markup | None:
     found = study.classifiers(dataset)
-    try:
-        truth = study.truth(dataset)
-    except FileNotFoundError:
-        return None
     if len(found) < 2:
         return None
+    truth = study.truth(dataset)
     right = {model: study.predictions(dataset, model, seed)[0] == truth for model, _, seed in found}
     models = sorted(right, key=lambda model: -right[model].mean())
     pairs = list(combinations(models, 2))
