@@ -76,8 +76,15 @@ def test_models_import_nets_training_and_protocol_alone(path):
 
 
 @pytest.mark.parametrize("path", room("pofxy/nets/*.py"))
-def test_nets_import_torch_alone(path):
-    assert third_party(imports(path)) <= {"torch"} and not {n for n in imports(path) if n.startswith("pofxy")}
+def test_nets_import_torch_training_and_protocol_alone(path):
+    assert third_party(imports(path)) <= {"torch"}
+    assert {name for name in imports(path) if name.startswith("pofxy")} <= {"pofxy.nets", "pofxy.training", "pofxy.protocol"}
+
+
+@pytest.mark.parametrize("path", room("pofxy/probes/*.py"))
+def test_probes_import_torch_and_the_protocol_alone(path):
+    assert third_party(imports(path)) <= {"torch"}
+    assert {name for name in imports(path) if name.startswith("pofxy")} <= {"pofxy.probes", "pofxy.protocol"}
 
 
 @pytest.mark.parametrize("path", [*room("pofxy/metrics/*.py"), *room("pofxy/claims/*.py")])
@@ -155,6 +162,9 @@ def checked(tmp_path, text="", **config):
         ({"models": ["vae"], "exclude": ["vae"]}, "models: nothing is left to train after 'exclude'"),
         ({"study": "a b"}, "study: 'a b' is not valid"),
         ({"split": {"test": 2}}, "split.test: 2 is not valid: the share for test"),
+        ({"learning_curve": {"models": ["knn"]}}, "learning_curve.models: unknown model 'knn'"),
+        ({"learning_curve": {"models": "fast"}}, "learning_curve.models: 'fast' is not valid: 'quick' (all but"),
+        ({"learning_curve": {"sizes": [0]}}, "learning_curve.sizes.0: 0 is not valid"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pofxy import catalog, protocol
-from pofxy.evaluation import Evidence, scores
+from pofxy.evaluation import Evidence, curves, scores, wilson
 
 METRICS = catalog.metrics()
 RNG = np.random.default_rng(0)
@@ -49,6 +49,58 @@ def test_log_loss_is_scikit_learns(classified):
     assert metric("log_loss")(probability, y).mean() == pytest.approx(log_loss(y, probability), rel=1e-12)
     sure_and_wrong = metric("log_loss")(np.eye(7)[(y + 1) % 7], y)
     assert np.isfinite(sure_and_wrong).all() and sure_and_wrong.mean() == pytest.approx(-math.log(np.finfo(float).eps))
+
+
+def test_metrics_of_classes_are_scikit_learns(classified):
+    from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score, roc_auc_score
+
+    probability, y = classified
+    label = probability.argmax(1)
+    assert metric("balanced_accuracy")(label, y) == pytest.approx(balanced_accuracy_score(y, label), rel=1e-12)
+    assert metric("macro_f1")(label, y) == pytest.approx(f1_score(y, label, average="macro"), rel=1e-12)
+    brier = brier_score_loss(y, probability, scale_by_half=False)
+    assert metric("brier_score")(probability, y).mean() == pytest.approx(brier, rel=1e-12)
+    area = roc_auc_score(y, probability, multi_class="ovr", average="macro")
+    assert metric("auroc")(probability, y) == pytest.approx(area, rel=1e-12)
+    # Scores in steps of a tenth tie often, and a tie counts half.
+    rough = probability.round(1)
+    areas = [roc_auc_score(y == k, rough[:, k]) for k in range(7)]
+    assert metric("auroc")(rough, y) == pytest.approx(np.mean(areas), rel=1e-12)
+
+
+def test_metrics_of_classes_where_one_is_never_named_or_never_there():
+    y, label = np.array([0, 0, 1, 1, 3, 3]), np.array([0, 0, 1, 2, 0, 1])
+    assert metric("balanced_accuracy")(label, y) == pytest.approx((1 + 0.5 + 0) / 3)
+    assert metric("macro_f1")(label, y) == pytest.approx((4 / 5 + 2 / 4 + 0 + 0) / 4)
+    assert metric("auroc")(np.eye(4)[label], y) == pytest.approx(np.mean([7 / 8, 5 / 8, 1 / 2]))
+
+
+@pytest.mark.parametrize("sharper", [0.5, 1.0, 3.0])
+def test_expected_calibration_error_is_torchmetrics(classified, sharper):
+    from pofxy.vision import import_torchvision
+
+    import_torchvision()
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    probability, y = classified
+    probability = probability**sharper / (probability**sharper).sum(1, keepdims=True)
+    theirs = multiclass_calibration_error(torch.from_numpy(probability), torch.from_numpy(y), 7, n_bins=15, norm="l1")
+    assert metric("expected_calibration_error")(probability, y) == pytest.approx(float(theirs), rel=1e-6)
+    bins = importlib.import_module("pofxy.metrics.expected_calibration_error").bins
+    confidence, accuracy, count = bins(probability, y)
+    assert count.sum() == 500 and np.isnan(accuracy).sum() == (count == 0).sum()
+    assert (np.nan_to_num(accuracy) * count).sum() == pytest.approx((probability.argmax(1) == y).sum())
+    edges = np.arange(16) / 15
+    assert all(low < c <= high for c, low, high in zip(confidence, edges, edges[1:]) if np.isfinite(c))
+
+
+def test_metrics_of_probes_average_what_is_not_clean():
+    flags = np.zeros((4, 2, 3), bool)
+    flags[:, :, 0] = True
+    flags[:2, 1, 1:] = True
+    assert metric("robustness")(flags) == pytest.approx(0.25)
+    assert metric("adversarial")(flags) == pytest.approx(0.5), "of the second condition, PGD, alone"
+    assert metric("missing_pixels")(flags[:, 1:]) == pytest.approx(0.5)
 
 
 def test_reconstruction_metrics_are_torchmetrics(rebuilt):
@@ -99,7 +151,7 @@ def test_a_metric_says_direction_unit_and_what_it_is(name):
     module = importlib.import_module(f"pofxy.metrics.{name}")
     assert "\n\n    " in inspect.getdoc(module), "its formula stands indented in the module's docstring"
     assert entry.public == name
-    unknown = set(entry.parameters) - set(protocol.VERBS) - set(catalog.FACTS) - set(catalog.DERIVED)
+    unknown = set(entry.parameters) - set(protocol.VERBS) - set(catalog.FACTS) - set(catalog.DERIVED) - set(catalog.probes())
     assert not unknown, f"nobody gives {unknown}"
 
 
@@ -129,9 +181,12 @@ def test_dequantisation_turns_a_density_into_the_mass_of_the_image():
 
 def test_verbs_decide_and_every_score_has_its_passport():
     labels = torch.arange(80) % 10
-    model = SimpleNamespace(predict=lambda x: labels[: len(x)].where(torch.arange(len(x)) >= 20, -1))
-    (row,) = scores(evidence(model), ("predict",))
-    assert row["metric"] == "accuracy" and row["value"] == 0.75 and row["n"] == 80 and row["split"] == "test"
+    model = SimpleNamespace(predict=lambda x: labels[: len(x)].where(torch.arange(len(x)) >= 20, (labels[: len(x)] + 1) % 10))
+    rows = {row["metric"]: row for row in scores(evidence(model, mean=torch.zeros(1, 4, 4)), ("predict",))}
+    assert set(rows) == {"accuracy", "balanced_accuracy", "macro_f1", "missing_pixels", "robustness"}
+    assert rows["missing_pixels"]["estimator"] == "mean imputation"
+    row = rows["accuracy"]
+    assert row["value"] == 0.75 and row["n"] == 80 and row["split"] == "test"
     assert 0.6 < row["ci_low"] < 0.75 < row["ci_high"] < 0.9
     # The normal approximation of a share's interval, within the bootstrap's own noise.
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * math.sqrt(0.75 * 0.25 / 80), rel=0.15)
@@ -148,5 +203,33 @@ def test_samples_are_compared_with_as_many_test_images():
 
 def test_a_score_that_is_no_number_is_an_error():
     broken = SimpleNamespace(predict_proba=lambda x: torch.full((len(x), 10), math.nan))
-    with pytest.raises(ValueError, match="metric log_loss is nan"):
+    with pytest.raises(ValueError, match="metric brier_score is nan"):
         scores(evidence(broken), ("predict_proba",))
+
+
+def test_a_table_gets_what_makes_sense_for_tables():
+    spec = protocol.Spec("table", (3,), 2, None, ("a", "b"))
+    model = SimpleNamespace(predict=lambda x: (x[:, 0] > 0.5).long())
+    x = torch.rand(50, 3, generator=torch.Generator().manual_seed(0))
+    given = Evidence(model, x, (x[:, 0] > 0.5).long(), spec, mean=x.mean(0))
+    assert {row["metric"] for row in scores(given, ("predict",))} == {
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "missing_pixels",
+    }
+    assert {row["curve"] for row in curves(given, ("predict",))} == {"missing_pixels"}
+
+
+def test_test_images_of_another_size_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"made: test images are \(1, 5, 4\), and the models were fitted on \(1, 4, 4\)"):
+        Evidence(None, torch.zeros(3, 1, 5, 4), torch.zeros(3), protocol.Spec("made", (1, 4, 4), 2, 17, ("a", "b")))
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 20), (7, 20), (20, 20), (351, 360)])
+def test_wilsons_interval_is_scipys(right, n):
+    from scipy.stats import binomtest
+
+    low, high = wilson(right, n)
+    theirs = binomtest(right, n).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-4)

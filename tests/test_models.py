@@ -1,19 +1,22 @@
 """The contract that every model keeps, whatever it is: one parametrised test per verb over what the catalog finds."""
 
+import copy
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from pofxy import catalog, protocol, store
+from pofxy import catalog, cost, protocol, store
 from pofxy.training import Trainer
 
 # As in the workflow: one thread a job, many jobs at once.
 torch.set_num_threads(1)
 MODELS = catalog.models()
 # Few steps, a short memory of the average of parameters: enough for shapes and for losses that fall.
-SMALL = {"steps": 12, "batch": 20, "importance_samples": 3, "average": 0.9}
+SMALL = {"steps": 12, "batch": 20, "importance_samples": 3, "average": 0.9, "trees": 20, "rounds": 20, "min_leaf": 1}
+DISCRIMINATIVE = [name for name, entry in MODELS.items() if entry.family == "discriminative"]
 
 
 def specification(shape=(1, 8, 8), levels=5, classes=3):
@@ -101,6 +104,125 @@ def test_predict_proba_is_a_distribution_that_predict_agrees_with(name, fit):
     assert probability.shape == (30, 3) and (probability >= 0).all()
     torch.testing.assert_close(probability.sum(1), torch.ones(30, dtype=probability.dtype), atol=1e-5, rtol=0)
     assert torch.equal(probability.argmax(1), protocol.apply(model, "predict", data.x_val))
+
+
+@having("decision_function")
+def test_the_largest_score_names_the_label_and_can_be_differentiated(name, fit):
+    model, data = fit(name)
+    scores = protocol.apply(model, "decision_function", data.x_val)
+    assert scores.shape == (30, 3) and scores.isfinite().all()
+    assert torch.equal(scores.argmax(1), protocol.apply(model, "predict", data.x_val))
+    x = data.x_val.clone().requires_grad_()
+    with protocol.evaluation_mode(model):
+        model.decision_function(x)[:, 0].sum().backward()
+    assert x.grad.isfinite().all() and x.grad.abs().sum() > 0
+
+
+@having("log_joint_known")
+def test_unknown_pixels_are_integrated_out(name):
+    """Nothing unknown: the joint. One pixel unknown: the integral over it, by quadrature. All unknown: the class prior."""
+    spec = specification((1, 1, 3))
+    x = torch.randint(0, 5, (200, 1, 1, 3), generator=torch.Generator().manual_seed(5)) / 4
+    model = fitted(MODELS[name], protocol.Data(spec, x, torch.arange(200) % 3, x[:30], torch.arange(30) % 3))
+    assert model.measure == "density", "a mass is summed, not integrated"
+    known = torch.ones(5, 1, 1, 3, dtype=torch.bool)
+    joint = protocol.apply(model, "log_joint", x[:5])
+    torch.testing.assert_close(protocol.apply(model, "log_joint_known", x[:5], known), joint)
+    known[..., 1] = False
+    step = 1 / 200
+    grid = torch.arange(-3, 4, step)
+    points = x[:5, None].repeat(1, len(grid), 1, 1, 1)
+    points[..., 1] = grid[None, :, None, None]
+    values = protocol.apply(model, "log_joint", points.flatten(0, 1)).view(5, len(grid), 3)  # (5 G, K) -> (5, G, K)
+    integral = values.double().logsumexp(1) + math.log(step)
+    found = protocol.apply(model, "log_joint_known", x[:5], known)
+    torch.testing.assert_close(found.double(), integral, atol=1e-3, rtol=1e-4)
+    nothing = protocol.apply(model, "log_joint_known", x[:5], torch.zeros_like(known))
+    torch.testing.assert_close(nothing.exp().sum(1), torch.ones(5))
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if hasattr(store.model_class(MODELS[name].family, name), "picture")])
+def test_what_a_model_learned_can_be_looked_at(name, fit):
+    model, data = fit(name)
+    picture = model.picture(data.x_val, data.y_val)
+    assert picture.images.ndim == 4 and picture.images.shape[1:] == (1, 8, 8) and picture.images.isfinite().all()
+    assert len(picture.images) % picture.columns == 0 or len(picture.images) > picture.columns
+    assert picture.signed or (picture.images.min() >= 0 and picture.images.max() <= 1)
+    assert picture.caption.endswith(".") and not picture.images.requires_grad
+
+
+@pytest.mark.parametrize("name", DISCRIMINATIVE)
+def test_every_discriminative_model_shows_what_it_learned(name):
+    assert hasattr(store.model_class("discriminative", name), "picture")
+
+
+def takes_tables(name):
+    return not any(base.__name__ == "ImageClassifier" for base in store.model_class("discriminative", name).__mro__)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", [name for name in DISCRIMINATIVE if takes_tables(name)])
+def test_tables_of_two_classes_or_more_with_a_constant_column(name, classes, tmp_path):
+    spec = protocol.Spec("table", (6,), classes, None, tuple("abc"[:classes]))
+    y = torch.arange(120) % classes
+    x = torch.randn(120, 6, generator=torch.Generator().manual_seed(0)) * 0.3
+    x[:, 0] += y
+    x[:, 5] = 0.7
+    data = protocol.Data(spec, x[:90], y[:90], x[90:], y[90:])
+    model = fitted(MODELS[name], data, steps=200)
+    store.save_model(tmp_path / "model", model, "discriminative", name, budget(MODELS[name], steps=200), spec)
+    loaded = store.load_model(tmp_path / "model")
+    labels = protocol.apply(loaded, "predict", data.x_val)
+    assert (labels == data.y_val).float().mean() > 0.7 and torch.equal(labels, protocol.apply(model, "predict", data.x_val))
+    for verb in {"predict_proba", "decision_function"} & set(MODELS[name].verbs):
+        rows = protocol.apply(loaded, verb, data.x_val)
+        assert rows.shape == (30, classes) and torch.equal(rows.argmax(1), labels)
+
+
+@pytest.mark.parametrize("name", [name for name in DISCRIMINATIVE if not takes_tables(name)])
+def test_a_table_is_refused_by_a_net_over_images(name):
+    spec = protocol.Spec("table", (6,), 3, None, tuple("abc"))
+    with pytest.raises(ValueError, match=r"table: \w+ needs images of 8 x 8 pixels or more, not \(6,\)"):
+        small(MODELS[name]).fit(protocol.Data(spec, *[torch.zeros(3, 6), torch.arange(3)] * 2), Trainer())
+
+
+@pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if "predict" in entry.verbs])
+def test_one_image_of_a_class_and_a_constant_pixel_are_enough(name):
+    """As at the left end of a learning curve: every pixel of the border is the same in all images."""
+    data = made_data(specification())
+    data.x[..., 0, :], data.x[..., -1, :] = 0, 1
+    index = torch.cat([torch.nonzero(data.y == 0)[:1, 0], torch.nonzero(data.y == 1)[:1, 0], torch.nonzero(data.y == 2)[:9, 0]])
+    few = protocol.Data(data.spec, *[data.x[index], data.y[index]] * 2)
+    labels = protocol.apply(fitted(MODELS[name], few), "predict", data.x_val)
+    assert labels.shape == (30,) and labels.min() >= 0 and labels.max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": (slice(0, 2), math.nan)}, r"made: 2 of 60 rows of train have a number that is NaN or infinite"),
+        ({"x_val": (slice(4, 5), math.inf)}, r"made: 1 of 30 rows of val have a number that is NaN or infinite"),
+        ({"y": (slice(0, 1), 3)}, r"made: train has labels 0..3; with 3 classes they are 0..2"),
+        ({"y_val": (slice(0, 1), -1)}, r"made: val has labels -1..2"),
+        ({"y": (slice(None), 1)}, r"made: class a has no example in train"),
+    ],
+)
+def test_data_that_no_model_can_be_fitted_on_are_refused_by_name(change, message):
+    data = made_data(specification())
+    protocol.check(data)
+    for name, (where, value) in change.items():
+        getattr(data, name)[where] = value
+    with pytest.raises(ValueError, match=message):
+        protocol.check(data)
+
+
+def test_images_of_two_sizes_and_one_class_alone_are_refused():
+    data = made_data(specification())
+    with pytest.raises(ValueError, match=r"made: val has x \(30, 1, 7, 8\)"):
+        protocol.check(protocol.Data(data.spec, data.x, data.y, data.x_val[:, :, 1:], data.y_val))
+    one = specification(classes=1)
+    with pytest.raises(ValueError, match="made: one class only"):
+        protocol.check(protocol.Data(one, data.x, data.y * 0, data.x_val, data.y_val * 0))
 
 
 @having("log_joint")
@@ -215,7 +337,7 @@ def test_same_seed_same_fit_and_saved_is_loaded(name, fit, tmp_path):
     store.save_model(tmp_path / "model", model, entry.family, name, budget(entry), data.spec)
     loaded = store.load_model(tmp_path / "model")
     assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".skops"}
-    outputs = [verb for verb in entry.verbs if verb not in ("sample", "inpaint")]
+    outputs = [verb for verb in entry.verbs if verb not in ("sample", "inpaint", "log_joint_known")]
     for verb in outputs:
         results = []
         for one in (model, twin, loaded):
@@ -267,17 +389,13 @@ def test_training_lowers_the_loss(name):
         assert gap[1] < 0.5 * gap[0]
 
 
-@pytest.mark.parametrize("name", [n for n, e in MODELS.items() if "steps" in e.parameters and n not in ("vae", "feature_net")])
+WITH_STEPS = [name for name, entry in MODELS.items() if "steps" in entry.parameters]
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_STEPS if name not in ("vae", "feature_net", "mlp")])
 def test_an_image_too_small_is_refused_by_name(name):
     with pytest.raises(ValueError, match=r"made: .* 8 x 8"):
         small(MODELS[name]).fit(made_data(specification((1, 7, 7))), Trainer())
-
-
-def test_naive_bayes_refuses_a_class_without_examples():
-    data = made_data(specification())
-    only = protocol.Data(data.spec, data.x[data.y != 1], data.y[data.y != 1], data.x_val, data.y_val)
-    with pytest.raises(ValueError, match="made: class 1 has no example"):
-        small(MODELS["gaussian_naive_bayes"]).fit(only, Trainer())
 
 
 def test_naive_bayes_equals_scikit_learn():
@@ -290,3 +408,113 @@ def test_naive_bayes_equals_scikit_learn():
     found = protocol.apply(ours, "log_joint", data.x_val.flatten(1))
     expected = torch.from_numpy(theirs._joint_log_likelihood(data.x_val.flatten(1).double().numpy()))
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-3)
+
+
+def direct(name):
+    """scikit-learn called directly, with the settings that the model's file names."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.svm import SVC, LinearSVC
+    from sklearn.tree import DecisionTreeClassifier
+
+    boosting = {"learning_rate": 0.1, "max_leaf_nodes": 8, "min_samples_leaf": 5, "max_features": 0.125, "early_stopping": False}
+    return {
+        "logistic_regression": LogisticRegression(max_iter=1000),
+        "linear_svm": LinearSVC(C=0.3, max_iter=5000),
+        "kernel_svm": SVC(C=3),
+        "k_nearest_neighbors": KNeighborsClassifier(5, weights="distance"),
+        "decision_tree": DecisionTreeClassifier(criterion="entropy"),
+        "random_forest": RandomForestClassifier(100),
+        "gradient_boosting": HistGradientBoostingClassifier(**boosting),
+    }[name]
+
+
+SCIKIT_LEARN = [name for name in DISCRIMINATIVE if hasattr(store.model_class("discriminative", name)(), "estimator")]
+
+
+@pytest.mark.parametrize("name", [name for name in SCIKIT_LEARN if name != "linear_regression"])
+def test_the_classical_models_are_scikit_learns(name):
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    x, y = torch.from_numpy(x).float() / 16, torch.from_numpy(y).long()
+    spec = protocol.Spec("digits", (64,), 10, None, tuple("0123456789"))
+    data = protocol.Data(spec, x[:700], y[:700], x[700:800], y[700:800])
+    model = store.model_class("discriminative", name)()
+    protocol.seeded(0)
+    model.fit(data, Trainer())
+    protocol.seeded(0)
+    theirs = direct(name).fit(data.x.numpy(), data.y.numpy())
+    ours = protocol.apply(model, "predict", x[800:])
+    assert (ours.numpy() == theirs.predict(x[800:].numpy())).mean() > 0.997
+
+
+def test_least_squares_are_numpys():
+    data = made_data(specification(), n=300)
+    x = data.x.flatten(1).double().numpy()
+    model = fitted(MODELS["linear_regression"], data)
+    ones = torch.ones(300, 1).numpy()
+    solution = np.linalg.lstsq(np.hstack([x, ones]), np.eye(3)[data.y.numpy()], rcond=None)[0]
+    expected = np.hstack([data.x_val.flatten(1).numpy(), ones[:30]]) @ solution
+    np.testing.assert_allclose(protocol.apply(model, "decision_function", data.x_val).numpy(), expected, atol=1e-4)
+
+
+def test_parameters_are_counted_where_they_are(fit):
+    counts = {name: cost.count_parameters(fit(name)[0]) for name in DISCRIMINATIVE}
+    assert counts["logistic_regression"] == counts["linear_svm"] == counts["linear_regression"] == 3 * 64 + 3
+    assert counts["k_nearest_neighbors"] == 60 * 64
+    tree = fit("decision_tree")[0].estimator
+    assert counts["decision_tree"] == 2 * (tree.get_n_leaves() - 1) + 3 * tree.get_n_leaves()
+    assert counts["random_forest"] > counts["decision_tree"] and counts["gradient_boosting"] > 3 * 20
+    support = len(fit("kernel_svm")[0].estimator.support_)
+    assert counts["kernel_svm"] == support * 64 + 2 * support + 3
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 64, 64)], ids=str)
+def test_nets_keep_what_makes_them_what_they_are(shape):
+    nets = {}
+    for name in ("alexnet", "vgg", "resnet"):
+        model = store.model_class("discriminative", name)()
+        model.build(specification(shape, levels=256))
+        nets[name] = list(model.modules())
+    kernels = {name: [m.kernel_size[0] for m in found if isinstance(m, torch.nn.Conv2d)] for name, found in nets.items()}
+    assert kernels["alexnet"][0] == {8: 5, 28: 9, 32: 9, 64: 11}[shape[1]] and kernels["alexnet"][1:] == [5, 3, 3, 3]
+    pools = [m for m in nets["alexnet"] if isinstance(m, torch.nn.MaxPool2d)]
+    assert len(pools) == 3 and all(pool.kernel_size > pool.stride for pool in pools), "windows overlap"
+    assert set(kernels["vgg"]) == {3} and len(kernels["vgg"]) == {8: 4, 28: 7, 32: 10, 64: 13}[shape[1]]
+    assert sum(size == 3 for size in kernels["resnet"]) == 1 + 2 * 3, "6 n + 2 layers with n = 1, the last one linear"
+    assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in nets["resnet"]) >= 7
+
+
+def test_only_images_that_may_be_mirrored_are():
+    from pofxy.nets.augment import augmented
+
+    x = torch.zeros(200, 1, 8, 8)
+    x[..., :4] = torch.linspace(0, 1, 8)[:, None]
+    torch.manual_seed(0)
+    still = augmented(x, 0.0, 0.0, 0.0, mirror=False)
+    torch.testing.assert_close(still, x, atol=1e-5, rtol=0)
+    mirrored = augmented(x, 0.0, 0.0, 0.0, mirror=True)
+    same = (mirrored - x).abs().amax((1, 2, 3)) < 1e-4
+    other = (mirrored - x.flip(3)).abs().amax((1, 2, 3)) < 1e-4
+    assert (same ^ other).all() and 70 < int(other.sum()) < 130
+    moved = augmented(x, 0.1, 10.0, 0.1, mirror=False)
+    assert moved.shape == x.shape and moved.min() >= 0 and moved.max() <= 1 and not torch.allclose(moved[0], moved[1])
+
+
+@pytest.mark.parametrize("name", ["decision_tree", "random_forest", "gradient_boosting"])
+def test_a_tree_that_leads_outside_of_itself_is_refused(name, fit, tmp_path):
+    model, data = fit(name)
+    model = copy.deepcopy(model)
+    if name == "gradient_boosting":
+        nodes = model.estimator._predictors[0][0].nodes
+        nodes["left"][0] = 10_000
+    else:
+        tree = (model.estimator.estimators_[0] if name == "random_forest" else model.estimator).tree_
+        state = tree.__getstate__()
+        state["nodes"]["left_child"][0] = 10_000
+        tree.__setstate__(state)
+    store.save_model(tmp_path / "model", model, "discriminative", name, budget(MODELS[name]), data.spec)
+    with pytest.raises(store.StoreError, match=r"model\.skops: refused, a tree of it leads outside of itself"):
+        store.load_model(tmp_path / "model")

@@ -42,6 +42,22 @@ def data():
     return protocol.Data(protocol.Spec("made", (4,), 2, None, ("a", "b")), x[:96], y[:96], x[96:], y[96:])
 
 
+@pytest.fixture(autouse=True)
+def one_pass_an_epoch(monkeypatch):
+    """The made data are so few that several passes would else make an epoch."""
+    monkeypatch.setattr(training, "EPOCH_STEPS", 1)
+
+
+def test_few_images_are_passed_several_times_an_epoch(data, monkeypatch):
+    monkeypatch.setattr(training, "EPOCH_STEPS", 10)
+    trainer = Trainer()
+    train(data, trainer)  # 6 batches a pass, 60 steps
+    assert [row["epoch"] for row in trainer.history] == [1, 2, 3, 4, 5]
+    short = Trainer()
+    train(data, short, steps=5)
+    assert len(short.history) == 1, "a budget of a few steps stays one"
+
+
 def train(data, trainer, **more):
     protocol.seeded(5)
     net = Net()

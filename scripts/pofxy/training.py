@@ -110,7 +110,7 @@ class Trainer:
         model.to(device)
         x, y, x_val, y_val = (part.to(device) for part in (data.x, data.y, data.x_val, data.y_val))
         batch = min(batch, len(x))
-        passes = math.ceil(EPOCH_STEPS / (len(x) // batch))
+        passes = math.ceil(min(EPOCH_STEPS, steps) / (len(x) // batch))
         per_epoch = passes * (len(x) // batch)
         epochs = math.ceil(steps / per_epoch)
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16 and multiplies_bfloat16(device))

@@ -80,7 +80,7 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
     def picture(self, x, y):
         """The mean image of each class."""
         images = self.mean.view(-1, *self.shape)  # (K, D) -> (K, C, H, W)
-        return Picture(images, columns=10, caption="The mean of each class, the middle of its Gaussian.")
+        return Picture(images, columns=min(10, len(images)), caption="The mean of each class, the middle of its Gaussian.")
 
     def sample(self, n, labels=None):
         """n images, clipped to [0, 1]; the labels are drawn from the class prior where none are given."""

@@ -66,7 +66,7 @@ def _training_subsets(study) -> tuple[pd.DataFrame, str, list[str]] | None:
 
 
 def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame | None, list[str]]:
-    """The part with most models that has no gap, blocks by models, and the models outside it; None for fewer than two of either."""
+    """The part with most models and no gap, blocks by models, and the models outside it; None for fewer than two of either."""
     known = table.notna().sum()
     parts = [table.loc[:, known >= least].dropna() for least in known.unique()]
     parts = [part for part in parts if min(part.shape) >= 2]
