@@ -27,8 +27,11 @@ rule train:
         "../scripts/train.py"
 
 
+# It waits for the model, which it does not need: training opens the run's place in MLflow, and a model that cannot be fitted to all
+# of the data fails once.
 rule learn:
     input:
+        model=RUN / "model",
         train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
         spec=DATA / "spec.json",
@@ -51,6 +54,6 @@ rule learn:
         hyperparameters=lambda wildcards: plan.hyperparameters(config, wildcards.model),
         subsets=lambda wildcards: plan.subsets(config, run_of(wildcards)),
     message:
-        "learn {wildcards.model} from ever more of {wildcards.dataset}"
+        "learn {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/learn.py"

@@ -119,6 +119,7 @@ def study(tmp_path_factory, database):
     files.write_json(folder / "data/digits/spec.json", {})
     models = ["lenet", "logistic_regression", "vae"]
     config = {"study": "trial", "results": str(folder), "datasets": ["digits"], "models": models, "seeds": [0]}
+    config["learning_curve"] = {"models": []}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for run in plan.runs(config):
@@ -144,8 +145,11 @@ def run_jobs(folder, run, x, y):
         sampling.sample(str(place / "model"), 20, 0, outputs, tracker)
         files.write_csv(place / "scores.csv", [], ["metric"])
     else:
-        outputs = evaluation.Outputs(*(str(place / name) for name in ("scores.csv", "pictures", "evaluate.json")))
-        evaluation.evaluate(evaluation.Evidence(store.load_model(place / "model"), x, y, SPEC), run, outputs, tracker)
+        outputs = evaluation.Outputs(
+            *(str(place / name) for name in ("scores.csv", "curves.csv", "pictures", "predictions", "evaluate.json"))
+        )
+        evidence = evaluation.Evidence(store.load_model(place / "model"), x, y, SPEC, mean=x.mean(0))
+        evaluation.evaluate(evidence, run, outputs, tracker)
         tracker.flush()
     (place / "logs").mkdir()
     (place / "logs/train.tsv").write_text("s\th:m:s\tmax_rss\tio_in\n1.5\t0:00:01\t200\t-\n")
@@ -168,7 +172,12 @@ def test_a_study_is_an_experiment_per_data_set_with_a_parent_run(study):
 def test_the_parent_ends_with_the_report_and_says_what_failed(study):
     parent = run_of(study.folder, "digits")
     files_there = client_of(study.folder).list_artifacts(parent.info.run_id, "report")
-    assert [file.path for file in files_there] == ["report/index.html", "report/runs.csv", "report/scores.csv"]
+    assert [file.path for file in files_there] == [
+        "report/curves.csv",
+        "report/index.html",
+        "report/runs.csv",
+        "report/scores.csv",
+    ]
     # The references and the judge, which this study has not run.
     assert parent.info.status == "FAILED"
     assert parent.data.tags["reason"].startswith("failed: ")

@@ -17,7 +17,7 @@ from pofxy import tables
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 RESULTS = Path("results/smoke")
-MODELS = {"logistic_regression", "lenet", "gaussian_naive_bayes", "vae", "dcgan"}
+MODELS = {"logistic_regression", "linear_svm", "lenet", "gaussian_naive_bayes", "vae", "dcgan"}
 ALL = {*MODELS, "real_train", "independent_pixels"}
 
 # One worker runs these one after the other: each waits on the machine's cores anyhow.
@@ -79,14 +79,20 @@ def test_the_tables_keep_their_contract(smoke):
     with (smoke.folder / RESULTS / "report/runs.csv").open() as file:
         assert file.readline() == (
             "dataset,model,family,seed,status,reason,verbs,parameters,fit_seconds,sample_seconds_per_1000,predict_ms_per_image,"
-            "peak_mb,model_bytes,mlflow_run_id\n"
+            "peak_mb,model_bytes,mlflow_run_id,predict_ms_single\n"
         )
+    with (smoke.folder / RESULTS / "report/curves.csv").open() as file:
+        columns = "dataset,model,family,seed,curve,condition,at,draw,value,ci_low,ci_high,unit,estimator,split,n\n"
+        assert file.readline() == columns
     scores, runs = rows(smoke, "scores.csv"), rows(smoke, "runs.csv")
     assert {row["model"] for row in runs} == ALL | {"feature_net"} and {row["status"] for row in runs} == {"ok"}
     assert {row["model"] for row in scores} == ALL
     got = {model: {row["metric"] for row in scores if row["model"] == model} for model in ALL}
-    assert got["logistic_regression"] == got["lenet"] == {"accuracy", "log_loss"}
-    assert got["gaussian_naive_bayes"] == {"accuracy", "log_loss", "bits_per_dim", "frechet_distance"}
+    labels = {"accuracy", "balanced_accuracy", "macro_f1", "robustness", "missing_pixels"}
+    classifies = labels | {"log_loss", "brier_score", "expected_calibration_error", "auroc", "adversarial"}
+    assert got["logistic_regression"] == got["lenet"] == classifies
+    assert got["linear_svm"] == labels | {"auroc", "adversarial"}, "it gives scores, and no probabilities"
+    assert got["gaussian_naive_bayes"] == classifies | {"bits_per_dim", "frechet_distance"}
     assert got["vae"] == {"bits_per_dim", "reconstruction_mse", "psnr", "frechet_distance"}
     assert got["dcgan"] == got["real_train"] == {"frechet_distance"}
     for row in scores:
@@ -97,9 +103,28 @@ def test_the_tables_keep_their_contract(smoke):
     for row in runs:
         assert int(row["parameters"]) > 0 and float(row["fit_seconds"]) >= 0 and float(row["peak_mb"]) > 50
         assert int(row["model_bytes"]) > 0 and len(row["mlflow_run_id"]) == 32
-        assert bool(row["sample_seconds_per_1000"]) == (row["model"] in ALL - {"logistic_regression", "lenet"})
+        assert bool(row["sample_seconds_per_1000"]) == (row["model"] in ALL - {"logistic_regression", "linear_svm", "lenet"})
+        assert bool(row["predict_ms_single"]) == bool(row["predict_ms_per_image"])
         # The judge is trained, not judged.
         assert bool(row["predict_ms_per_image"]) == ("predict " in row["verbs"] + " " and row["family"] != "judge")
+
+
+def test_every_classifier_has_its_curves(smoke):
+    curves, scores = rows(smoke, "curves.csv"), rows(smoke, "scores.csv")
+    accuracy = {row["model"]: float(row["value"]) for row in scores if row["metric"] == "accuracy"}
+    of = {model: {row["curve"] for row in curves if row["model"] == model} for model in ALL}
+    every = {"robustness", "missing_pixels", "adversarial", "learning_curve"}
+    for model in ALL:
+        assert of[model] == (every if model in accuracy else set()), model
+    for row in curves:
+        assert set(row) == set(tables.CURVES) and 0 <= float(row["value"]) <= 1 and int(row["n"]) == 360
+        if row["curve"] != "learning_curve" and float(row["at"]) == 0:
+            assert float(row["value"]) == pytest.approx(accuracy[row["model"]]), "nothing is changed there"
+    learned = [row for row in curves if row["curve"] == "learning_curve" and row["model"] == "logistic_regression"]
+    assert [(float(row["at"]), row["draw"]) for row in learned] == [(1, "0"), (5, "0"), (1, "1"), (5, "1"), (125.7, "0")]
+    assert float(learned[-1]["value"]) == accuracy["logistic_regression"]
+    how = {row["model"]: row["condition"] for row in curves if row["curve"] == "missing_pixels"}
+    assert [model for model, condition in how.items() if condition == "exact marginal"] == ["gaussian_naive_bayes"]
 
 
 def test_the_scores_mean_what_they_say(smoke):
@@ -113,7 +138,17 @@ def test_every_run_leaves_its_files(smoke):
     for model in ALL:
         folder = smoke.folder / RESULTS / f"runs/digits/{model}/seed0"
         found = {path.name for path in folder.iterdir()}
-        assert {"model", "history.csv", "train.json", "scores.csv", "pictures", "evaluate.json", "logs"} <= found
+        assert {
+            "model",
+            "history.csv",
+            "train.json",
+            "scores.csv",
+            "curves.csv",
+            "pictures",
+            "predictions",
+            "evaluate.json",
+            "logs",
+        } <= found
         assert not [path for path in folder.rglob("*") if path.name.startswith(".") and path.name != ".snakemake_timestamp"]
         assert not {path.suffix for path in (folder / "model").iterdir()} & {".pkl", ".pt", ".pth"}
     assert len((smoke.folder / RESULTS / "runs/digits/lenet/seed0/history.csv").read_text().splitlines()) == 1 + 3
@@ -230,6 +265,11 @@ BREAKS = {
         "failed",
         "train: Diverged: loss is nan in epoch 1 of 1",
     ),
+    "stumbles": (
+        "if len(data.x) < 200:\n            raise RuntimeError('too few')",
+        "failed",
+        "learn: RuntimeError: too few",
+    ),
     "dawdles": ("time.sleep(600)", "timeout", "train: TimeLimitExceeded: not done after the time limit of 2 s"),
 }
 
@@ -240,7 +280,8 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
         path = folder / f"scripts/pofxy/models/discriminative/{name}.py"
         path.write_text(BROKEN.replace("{name}", name.title()).replace("{work}", work))
     (folder / "study.yaml").write_text(
-        "study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression, raises, diverges, dawdles]\n"
+        "study: broken\nresults: results/smoke\ndatasets: [digits]\n"
+        "models: [logistic_regression, raises, diverges, stumbles, dawdles]\n"
         "settings:\n  dawdles: {time_limit: 2}\n"
     )
     study = ("--configfile", "study.yaml")
@@ -248,8 +289,8 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
     assert found.returncode != 0
     lines = [line for line in found.stdout.splitlines() if line.startswith("pofxy: ")]
     for name, (_, _, reason) in BREAKS.items():
-        assert any(name in line and reason.removeprefix("train: ") in line for line in lines), found.stdout
-        log = folder / RESULTS / f"runs/digits/{name}/seed0/logs/train.log"
+        assert any(name in line and reason.partition(": ")[2] in line for line in lines), found.stdout
+        log = folder / RESULTS / f"runs/digits/{name}/seed0/logs/{reason.partition(':')[0]}.log"
         assert "Traceback" in log.read_text()
     table = {row["model"]: row for row in rows(project_copy, "runs.csv")}
     assert table["logistic_regression"]["status"] == "ok"
@@ -285,7 +326,7 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
     assert (table[name]["status"], table[name]["reason"]) == ("failed", "train: RuntimeError: again")
     assert not table[name]["predict_ms_per_image"]
     assert name not in {row["model"] for row in rows(project_copy, "scores.csv")}
-    assert [row["status"] for row in table.values()].count("ok") == 3
+    assert [row["status"] for row in table.values()].count("ok") == 4
 
 
 def test_a_failure_that_is_not_mended_is_tried_again_alone(project_copy):

@@ -19,8 +19,8 @@ RUNS = (
     "fit_seconds",
     "sample_seconds_per_1000",
     "predict_ms_per_image",
-    "predict_ms_single",
     "peak_mb",
     "model_bytes",
     "mlflow_run_id",
+    "predict_ms_single",
 )

@@ -96,7 +96,7 @@ def list_failures(study: Study) -> list[dict]:
 
 
 def _failure(folder: Path, name: str, status: str, reason: str) -> dict:
-    stage = Study.json(folder / "failure.json").get("stage", "")
+    stage = (Study.json(folder / "failure.json") or Study.json(folder / "learning/failure.json")).get("stage", "")
     logs = sorted((path for path in folder.glob("logs/*.log") if path.stat().st_size), key=lambda path: path.stat().st_mtime)
     log = next((path for path in logs if path.stem == stage), logs[-1] if logs else None)
     return {
