@@ -18,7 +18,7 @@ def test_smoke_study_runs_on_slurm(project_copy, slurm):
     # What needs a network, or what all runs have in common, stays where Snakemake runs.
     local = {"all", "total", "track", "download", "collect", "report"}
     assert submitted == {rule: count for rule, count in planned.items() if rule not in local}
-    assert {"preprocess", "train", "sample", "evaluate"} == set(submitted)
+    assert {"preprocess", "train", "learn", "sample", "evaluate"} == set(submitted)
     assert (project_copy.folder / "results/smoke/report/index.html").exists()
 
     assert "Nothing to be done" in project_copy.snakemake(*study).stdout

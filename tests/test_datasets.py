@@ -127,6 +127,15 @@ def test_one_pair_of_idx_files_has_no_test_split(tmp_path, prefix):
     assert len(images.x) == 40
 
 
+@pytest.mark.parametrize("mirrors", [False, True])
+def test_whether_images_may_be_mirrored_reaches_the_nets(tmp_path, mirrors):
+    write_idx(tmp_path / "train-images-idx3-ubyte", grey(40))
+    write_idx(tmp_path / "train-labels-idx1-ubyte", labels(40))
+    images = Idx(str(tmp_path), mirrors=mirrors).read(tmp_path)
+    preprocess.preprocess("mine", images, tmp_path / "data", test=0.3, val=0.3)
+    assert read_json(tmp_path / "data/spec.json")["mirrors"] == mirrors
+
+
 def test_colour_idx_comes_channels_first(tmp_path):
     write_idx(tmp_path / "train-images-idx4-ubyte", grey(20, channels=3))
     write_idx(tmp_path / "train-labels-idx1-ubyte", labels(20))

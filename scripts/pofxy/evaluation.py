@@ -303,7 +303,10 @@ def draw_pictures(evidence: Evidence, folder: Path) -> str:
         The caption of learned.png; "" where the model has no picture of what it learned, or the data set is a table.
     """
     model, images = evidence.model, len(evidence.spec.shape) == 3
-    learned = model.picture(evidence.images[:PROBED], evidence.labels[:PROBED]) if images and hasattr(model, "picture") else None
+    learned = None
+    if images and hasattr(model, "picture"):
+        with protocol.evaluation_mode(model):
+            learned = model.picture(evidence.images[:PROBED], evidence.labels[:PROBED])
     with files.atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         if hasattr(model, "reconstruct") and images:
