@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pofxy.report.partners import pairs
 from pofxy.report.study import Study
 from pofxy.report.wording import decimals, duration, interval, metric_name, number
 
@@ -23,7 +24,7 @@ class Verdict:
     Attributes:
         question: as the reader asks it.
         measure: what it was measured in.
-        winners: (model, family, value, interval), the best first; more than one is a tie.
+        winners: (model, family, value, interval), the best first; more than one is a tie, none an answer in the remarks alone.
         remarks: sentences that qualify it.
     """
 
@@ -36,12 +37,16 @@ class Verdict:
 def verdicts(study: Study, dataset: str) -> list[Verdict]:
     """A verdict for each question that this data set has scores for; one for each unit, as units do not compare."""
     found = study.summary[(study.summary["dataset"] == dataset) & (study.summary["split"] != "train")]
-    return [
+    answers = [
         _verdict(question, rows, study.costs(dataset))
         for metric, question in QUESTIONS.items()
         for _, rows in found[found["metric"] == metric].groupby("unit", sort=False)
         if len(tied(rows))
     ]
+    if said := [pair.verdict for pair in pairs(study, dataset)]:
+        measure = "accuracy on test against n training images per class, with the 95 % interval of the crossover"
+        answers.append(Verdict("From how many images on does the discriminative partner win?", measure, [], said))
+    return answers
 
 
 def tied(rows: pd.DataFrame) -> pd.DataFrame:

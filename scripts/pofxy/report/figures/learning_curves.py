@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pofxy import catalog
-from pofxy.crossover import crossover, describe
 from pofxy.report import chart
+from pofxy.report.partners import Pair, pairs, whole
 
 ORDER = 30
 TICKS = (0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
@@ -30,47 +29,21 @@ def learning_curves(study):
         rows = chart.curve(study, dataset, "learning_curve")
         if rows.empty:
             continue
-        pairs = _pairs(study, rows)
-        room = tuple(model for pair in pairs for model in pair)
-        drawn = [panel for pair in pairs if (panel := _pair(dataset, rows, *pair, room))]
+        found = pairs(study, dataset)
+        room = tuple(model for pair in found for model in pair.curves)
+        drawn = [_pair(dataset, rows, pair, room) for pair in found]
         panels = Markup('<div class="panels two">{}</div>').format(Markup("").join(drawn)) if drawn else None
         stack = chart.stack(panels, _all(dataset, rows), _table(dataset, rows))
         parts.append(chart.heading(study, dataset) + stack)
     return Markup("").join(parts) or None
 
 
-def _pairs(study, rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """(generative model, its declared partner) where both have curves."""
-    known, settings, models = catalog.models(), study.config.get("settings", {}), list(rows["model"].unique())
-    partners = {model: known.get(settings.get(model, {}).get("of", model)) for model in models}
-    return [(model, entry.partner) for model, entry in partners.items() if entry and entry.partner in models]
-
-
-def _wide(rows: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Accuracies of a model, (draws, sizes); NaN where it was not fitted."""
-    wide, whole = rows[rows["model"] == model].pivot(index="draw", columns="at", values="value"), _whole(rows)
-    if whole in wide:
-        wide[whole] = wide[whole].ffill()  # the whole split is the same in every draw
-    return wide
-
-
-def _whole(rows: pd.DataFrame) -> float | None:
-    """The size that stands for the whole train split: the largest, which the first draw alone has."""
-    size = rows["at"].max()
-    return size if (rows[rows["at"] == size]["draw"] == 0).all() else None
-
-
-def _pair(dataset: str, rows: pd.DataFrame, generative: str, discriminative: str, room: tuple[str, ...]) -> Markup | None:
-    """A panel of the draws and sizes that both models have, and the verdict; None where they share none."""
-    wide = {model: _wide(rows, model) for model in (generative, discriminative)}
-    both = (wide[generative] - wide[discriminative]).dropna(axis="columns", how="all").dropna()
-    if both.empty:
-        return None
-    wide = {model: values.loc[both.index, both.columns] for model, values in wide.items()}
-    found = crossover(*(values.to_numpy() for values in wide.values()), both.columns.to_numpy(), np.random.default_rng(0))
+def _pair(dataset: str, rows: pd.DataFrame, pair: Pair, room: tuple[str, ...]) -> Markup:
+    """A panel of the draws and sizes that both models have, and the verdict."""
+    found = pair.crossover
     with chart.axes(4.1, 2.5) as (figure, plot):
         ends = []
-        for (model, values), family in zip(wide.items(), ("generative", "discriminative"), strict=True):
+        for (model, values), family in zip(pair.curves.items(), ("generative", "discriminative"), strict=True):
             colour, mean = chart.COLOURS[family], values.mean()
             plot.plot(values.T, color=colour, linewidth=0.6, alpha=0.4)
             plot.plot(mean, "o-", color=colour, linewidth=1.8, markersize=3)
@@ -83,10 +56,8 @@ def _pair(dataset: str, rows: pd.DataFrame, generative: str, discriminative: str
             plot.axvspan(max(found.low, left), min(found.high, right), color=chart.MUTED, alpha=0.14, linewidth=0, zorder=0)
         plot.set_ylabel("accuracy")
         chart.label_ends(plot, ends, room)
-        words = describe(found, generative, discriminative)
-        drawing = chart.svg(figure, f"learning curves on {dataset}, {words}")
-    draws = "1 draw" if len(both) == 1 else f"{len(both)} draws"
-    return Markup('<div>{}<p class="note">{}; {}.</p></div>').format(drawing, words, draws)
+        drawing = chart.svg(figure, f"learning curves on {dataset}, {pair.verdict}")
+    return Markup('<div>{}<p class="note">{}</p></div>').format(drawing, pair.verdict)
 
 
 def _all(dataset: str, rows: pd.DataFrame) -> Markup:
@@ -122,7 +93,7 @@ def _table(dataset: str, rows: pd.DataFrame) -> Markup:
 
 def _size_names(rows: pd.DataFrame) -> list[str]:
     """The sizes in words, ascending; that of the whole split, which may be close to another, stands in a second line."""
-    return ["\nall" if size == _whole(rows) else f"{size:,.4g}" for size in np.sort(rows["at"].unique())]
+    return ["\nall" if size == whole(rows) else f"{size:,.4g}" for size in np.sort(rows["at"].unique())]
 
 
 def _size_axis(plot, rows: pd.DataFrame) -> None:
@@ -134,7 +105,7 @@ def _size_axis(plot, rows: pd.DataFrame) -> None:
     plot.set_xticks(sizes, _size_names(rows))
     plot.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
     # Beside "all", not below it.
-    plot.set_xlabel("training images per class", labelpad=None if _whole(rows) is None else -6)
+    plot.set_xlabel("training images per class", labelpad=None if whole(rows) is None else -6)
 
 
 def _accuracy_axis(plot, low: float, high: float, floor: float) -> None:
