@@ -11,7 +11,7 @@ from pofxy import files
 
 
 def save_signed_grid(path: Path, x: Tensor, columns: int = 10, side: int = 56, gap: int = 2) -> None:
-    """The same for numbers of any size: white at 0, red above and blue below it, the largest of each image the strongest.
+    """The same for numbers of any size: white at 0, red above and blue below it, the largest 2 % of each image the strongest.
 
     Args:
         path: of the PNG.
@@ -19,7 +19,8 @@ def save_signed_grid(path: Path, x: Tensor, columns: int = 10, side: int = 56, g
         columns, side, gap: as in save_grid.
     """
     x = x.mean(1, keepdim=True)
-    x = x / x.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
+    strongest = x.abs().flatten(1).quantile(0.98, dim=1).clamp(min=1e-12)  # (N,); a few odd pixels must not pale the others
+    x = (x / strongest.view(-1, 1, 1, 1)).clamp(-1, 1)
     above, below = x.clamp(min=0), (-x).clamp(min=0)
     # From white towards Okabe and Ito's vermilion (.84, .37, 0) and blue (0, .45, .70).
     red, green, blue = 1 - 0.16 * above - below, 1 - 0.63 * above - 0.55 * below, 1 - above - 0.3 * below

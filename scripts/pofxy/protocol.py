@@ -78,7 +78,7 @@ class Picture:
         images: (n, C, H, W); in [0, 1], or of any size and sign where `signed`.
         columns: images in a row.
         caption: what they show, a sentence for the report.
-        signed: drawn blue below 0 and red above, the largest size the strongest.
+        signed: drawn blue below 0 and red above, the larger the stronger.
         side: height of one image as it is drawn, in pixels of the report.
     """
 
