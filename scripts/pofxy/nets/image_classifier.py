@@ -14,9 +14,31 @@ PICTURED = 10
 class ImageClassifier(FromLogits, nn.Module):
     """p(y | x) = softmax(net(x)), by maximum likelihood on images that are augmented as the data set allows.
 
-    A model of this kind gives `layers(spec)`, the net from (B, C, H, W) to (B, K) logits, and sets in its `__init__` what its
-    training takes: shift, angle, stretch (`augmented`), label_smoothing, steps, batch, learning_rate, weight_decay.
+    A model of this kind gives `layers(spec)`, the net from (B, C, H, W) to (B, K) logits.
+
+    Args:
+        shift, angle, stretch: of the augmentation, as in `augmented`.
+        label_smoothing: share of the target that is spread over all classes.
+        steps: batches to train for.
+        batch: images in one.
+        learning_rate: at its height, of a one-cycle schedule.
+        weight_decay: of AdamW.
     """
+
+    def __init__(
+        self,
+        shift: float,
+        angle: float,
+        stretch: float,
+        label_smoothing: float,
+        steps: int,
+        batch: int,
+        learning_rate: float,
+        weight_decay: float,
+    ):
+        super().__init__()
+        self.shift, self.angle, self.stretch, self.label_smoothing = shift, angle, stretch, label_smoothing
+        self.steps, self.batch, self.learning_rate, self.weight_decay = steps, batch, learning_rate, weight_decay
 
     def build(self, spec: Spec) -> None:
         """Makes the net. Raises ValueError for a table, or where a side is below 8 pixels."""
@@ -37,9 +59,9 @@ class ImageClassifier(FromLogits, nn.Module):
 
     def picture(self, x: Tensor, y: Tensor) -> Picture:
         """Saliency maps (K. Simonyan, A. Vedaldi, A. Zisserman, ICLR workshop 2014): |d s_k / d x| for the label k it gives."""
-        shown = x[:PICTURED].to(next(self.parameters()).device).requires_grad_()
-        self.decision_function(shown).amax(1).sum().backward()
-        slope = shown.grad.abs().amax(1, keepdim=True).expand_as(shown)  # (n, C, H, W), the same for each channel
+        shown = x[:PICTURED].to(next(self.parameters()).device).detach().requires_grad_()
+        (slope,) = torch.autograd.grad(self.decision_function(shown).amax(1).sum(), shown)
+        slope = slope.abs().amax(1, keepdim=True).expand_as(shown)  # (n, C, H, W), the same for each channel
         slope = slope / slope.amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
         caption = "Test images, and below them the pixels that its answer depends on most."
         return Picture(torch.cat([shown.detach(), slope]).cpu(), columns=len(shown), caption=caption)

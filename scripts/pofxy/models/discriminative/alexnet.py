@@ -45,10 +45,8 @@ class AlexNet(ImageClassifier):
         learning_rate: float = 2e-3,
         weight_decay: float = 0.05,
     ):
-        super().__init__()
-        self.width, self.dropout, self.label_smoothing = width, dropout, label_smoothing
-        self.shift, self.angle, self.stretch = shift, angle, stretch
-        self.steps, self.batch, self.learning_rate, self.weight_decay = steps, batch, learning_rate, weight_decay
+        super().__init__(shift, angle, stretch, label_smoothing, steps, batch, learning_rate, weight_decay)
+        self.width, self.dropout = width, dropout
 
     def layers(self, spec):
         """(B, C, H, W) -> (B, K)."""

@@ -45,10 +45,8 @@ class ResNet(ImageClassifier):
         learning_rate: float = 5e-3,
         weight_decay: float = 0.02,
     ):
-        super().__init__()
-        self.width, self.blocks, self.label_smoothing = width, blocks, label_smoothing
-        self.shift, self.angle, self.stretch = shift, angle, stretch
-        self.steps, self.batch, self.learning_rate, self.weight_decay = steps, batch, learning_rate, weight_decay
+        super().__init__(shift, angle, stretch, label_smoothing, steps, batch, learning_rate, weight_decay)
+        self.width, self.blocks = width, blocks
 
     def layers(self, spec):
         """(B, C, H, W) -> (B, K)."""

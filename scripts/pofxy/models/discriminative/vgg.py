@@ -47,10 +47,8 @@ class VGG(ImageClassifier):
         learning_rate: float = 2e-3,
         weight_decay: float = 0.01,
     ):
-        super().__init__()
-        self.width, self.hidden, self.dropout, self.label_smoothing = width, hidden, dropout, label_smoothing
-        self.shift, self.angle, self.stretch = shift, angle, stretch
-        self.steps, self.batch, self.learning_rate, self.weight_decay = steps, batch, learning_rate, weight_decay
+        super().__init__(shift, angle, stretch, label_smoothing, steps, batch, learning_rate, weight_decay)
+        self.width, self.hidden, self.dropout = width, hidden, dropout
 
     def layers(self, spec):
         """(B, C, H, W) -> (B, K)."""
