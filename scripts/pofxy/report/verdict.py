@@ -44,7 +44,7 @@ def verdicts(study: Study, dataset: str) -> list[Verdict]:
         if len(tied(rows))
     ]
     if said := [pair.verdict for pair in pairs(study, dataset)]:
-        measure = "accuracy on test against n training images per class, with the 95 % interval of the crossover"
+        measure = "Accuracy on test against n training images per class, with the 95 % interval of the crossover"
         answers.append(Verdict("From how many images on does the discriminative partner win?", measure, [], said))
     return answers
 
