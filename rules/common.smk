@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
@@ -17,6 +18,7 @@ except ValueError as error:
 
 # Jobs take the package of this checkout, whatever version is installed.
 os.environ.update(PYTHONPATH=os.pathsep.join([sys.path[0], *filter(None, [os.environ.get("PYTHONPATH")])]))
+MODELS, DATASETS = catalog.models(), catalog.datasets()
 RUN_OF = {(run.dataset, run.model, str(run.seed)): run for run in RUNS}
 RESULTS = Path(config["results"])
 TRACKING = RESULTS / "tracking"
@@ -36,10 +38,10 @@ def run_of(wildcards):
     return RUN_OF[tuple(wildcards[:3])]
 
 
-def source_files(script, *entries):
+@cache
+def source_files(script, *parts):
     """The files that a rule's work is made of: editing one re-runs the rule."""
-    script = Path(workflow.basedir) / "scripts" / script
-    return [os.path.relpath(path) for path in catalog.closure(script, *(entry.path for entry in entries))]
+    return [os.path.relpath(path) for path in catalog.closure(Path(workflow.basedir) / "scripts" / script, *parts)]
 
 
 def in_run(run, *names):

@@ -1,7 +1,7 @@
 rule download:
     input:
         files=lambda wildcards: plan.local_files(source_of_dataset(wildcards)),
-        source=lambda wildcards: source_files("download.py", catalog.datasets()[source_of_dataset(wildcards).of]),
+        source=lambda wildcards: source_files("download.py", DATASETS[source_of_dataset(wildcards).of].path),
     output:
         directory(DATA / "raw"),
     log:
@@ -21,7 +21,7 @@ rule download:
 rule preprocess:
     input:
         raw=DATA / "raw",
-        source=lambda wildcards: source_files("preprocess.py", catalog.datasets()[source_of_dataset(wildcards).of]),
+        source=lambda wildcards: source_files("preprocess.py", DATASETS[source_of_dataset(wildcards).of].path),
     output:
         train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         val=multiext(str(DATA / "val_"), "x.npy", "y.npy"),

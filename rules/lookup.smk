@@ -10,6 +10,9 @@ TRACKED = [TRACKING / "study.json"]
 if any((TRACKING / "outbox").glob("*.json")):
     TRACKED.append(TRACKING / f"deliveries/{time.time_ns()}.json")
 
+# What every evaluation asks.
+ASKED = [entry.path for entry in (*catalog.metrics().values(), *catalog.probes().values())]
+
 
 def source_of_dataset(wildcards):
     return SOURCES[wildcards.dataset]
@@ -34,10 +37,8 @@ def judge_of_run(wildcards):
 
 
 def sources_of_evaluation(wildcards):
-    known = catalog.models()
-    judges = [known[run.of] for run in RUNS if run.family == "judge"] if "sample" in run_of(wildcards).verbs else []
-    asked = [*catalog.metrics().values(), *catalog.probes().values()]
-    return source_files("evaluate.py", known[run_of(wildcards).of], *judges, *asked)
+    models = [run_of(wildcards), *(run for run in RUNS if run.family == "judge" and "sample" in run_of(wildcards).verbs)]
+    return source_files("evaluate.py", *(MODELS[run.of].path for run in models), *ASKED)
 
 
 def print_plan():

@@ -2,7 +2,7 @@ rule sample:
     input:
         model=RUN / "model",
         audit=DATA / "audit.json",
-        source=lambda wildcards: source_files("sample.py", catalog.models()[run_of(wildcards).of]),
+        source=lambda wildcards: source_files("sample.py", MODELS[run_of(wildcards).of].path),
     output:
         samples=multiext(str(RUN / "samples_"), "x.npy", "y.npy"),
         grid=report(

@@ -3,7 +3,7 @@ rule train:
         data=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         val=multiext(str(DATA / "val_"), "x.npy", "y.npy"),
         spec=DATA / "spec.json",
-        source=lambda wildcards: source_files("train.py", catalog.models()[run_of(wildcards).of]),
+        source=lambda wildcards: source_files("train.py", MODELS[run_of(wildcards).of].path),
     output:
         model=directory(RUN / "model"),
         history=RUN / "history.csv",
@@ -35,7 +35,7 @@ rule learn:
         train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
         spec=DATA / "spec.json",
-        source=lambda wildcards: source_files("learn.py", catalog.models()[run_of(wildcards).of]),
+        source=lambda wildcards: source_files("learn.py", MODELS[run_of(wildcards).of].path),
     output:
         curve=RUN / "learning/curve.csv",
         cost=RUN / "learning/learn.json",

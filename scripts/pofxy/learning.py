@@ -103,6 +103,7 @@ def learn(
                 logger.warning("draw %d, %s", draw, refused[-1])
                 continue
             rows.append(_row(model, test, size, draw))
+            logger.info("%d images per class, draw %d: accuracy %.4f", size, draw, rows[-1]["value"])
     if refused and not rows:
         raise ValueError(f"no subset could be learned from; {refused[0]}")
     whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}

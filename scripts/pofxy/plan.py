@@ -99,19 +99,23 @@ def learns(config: dict, run: Run) -> bool:
     wanted = config.get("learning_curve", {}).get("models", "quick")
     if run.family not in ("discriminative", "generative") or "predict" not in run.verbs or run.seed != config["seeds"][0]:
         return False
-    slow = run.family == "generative" and "steps" in catalog.models()[run.of].parameters
+    slow = run.family == "generative" and _in_steps(run)
     return not slow if wanted == "quick" else wanted == "all" or run.model in wanted
 
 
 def subsets(config: dict, run: Run) -> dict:
     """The subsets that a run is fitted to, and how: arguments of `learning.Subsets`."""
     given = config.get("learning_curve", {})
-    deep = "steps" in catalog.models()[run.of].parameters
+    deep = _in_steps(run)
     # More draws of what is quickly fitted: its curve at few images is the one that two regimes are read from.
     draws = given.get("deep_draws", 3) if deep else given.get("draws", 5)
     steps = given.get("deep_steps", 80) if deep else None
     sizes, passes = given.get("sizes", [1, 2, 5, 10, 20, 50, 100]), given.get("deep_passes", 20)
     return {"sizes": sizes, "draws": draws, "steps": steps, "passes": passes}
+
+
+def _in_steps(run: Run) -> bool:
+    return "steps" in catalog.models()[run.of].parameters
 
 
 def hyperparameters(config: dict, model: str) -> dict:
