@@ -154,9 +154,8 @@ class FromLinearEstimator(FromEstimator):
         """The weights of each class as an image."""
         weight = self.weights()[0]
         caption = "The weights of each class: red pixels speak for it, blue ones against it."
-        return Picture(
-            weight.view(-1, *x.shape[1:]), columns=min(10, len(weight)), caption=caption, signed=True
-        )  # (K, D) -> (K, C, H, W)
+        images = weight.view(-1, *x.shape[1:])  # (K, D) -> (K, C, H, W)
+        return Picture(images, columns=min(10, len(images)), caption=caption, signed=True)
 
 
 class FromJoint(FromProbabilities):
