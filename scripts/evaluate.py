@@ -1,4 +1,4 @@
-"""Scores one fitted model on the test split: the only place where that split is touched."""
+"""Scores one fitted model on the test split, by which nothing is chosen."""
 
 from pofxy.job import job
 

@@ -9,7 +9,7 @@ with job(snakemake, "sample"):
     tracker = tracking.Tracker(results, run.key)
     sampling.sample(
         snakemake.input.model,
-        # The audit says how many test images there are: the test split itself is not touched before evaluate.
+        # The audit says how many test images there are: the test split itself is not opened here.
         n=min(snakemake.params.samples, sum(files.read_json(snakemake.input.audit)["counts"]["test"])),
         seed=run.seed,
         outputs=sampling.Outputs(*snakemake.output.samples, snakemake.output.grid, snakemake.output.cost),
