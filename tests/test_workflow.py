@@ -387,7 +387,7 @@ settings:
 """
 
 
-@pytest.mark.parametrize(("number", "steps"), [(signal.SIGINT, 100_000), (signal.SIGTERM, 4000)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(("number", "steps"), [(signal.SIGINT, 100_000), (signal.SIGTERM, 9000)], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_run_goes_on_where_it_was(number, steps, project_copy):
     """Ctrl-C ends every process at once; SIGTERM lets Snakemake finish the jobs that run. No finished step is done twice."""
     study = project_copy.folder / "study.yaml"
@@ -403,7 +403,11 @@ def test_an_interrupted_run_goes_on_where_it_was(number, steps, project_copy):
     )
     runs = project_copy.folder / RESULTS / "runs/digits"
     quick, slow = runs / "logistic_regression/seed0", runs / "lenet/seed0"
-    wait_for(lambda: (quick / "logs/evaluate.tsv").exists() and "epoch" in text_of(slow / "logs/train.log"))
+    ended = [quick / f"logs/{rule}.tsv" for rule in ("evaluate", "learn")]
+    wait_for(lambda: all(path.exists() for path in ended) and "epoch" in text_of(slow / "logs/train.log"))
+    # Snakemake 9.27 answers SIGTERM under a lock that it may hold itself while one job ends and the next begins, and then hangs: the
+    # signal comes when nothing but the training is going on.
+    time.sleep(2)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     process.communicate(timeout=120)
     assert process.returncode != 0
