@@ -405,8 +405,8 @@ def test_an_interrupted_run_goes_on_where_it_was(number, steps, project_copy):
     quick, slow = runs / "logistic_regression/seed0", runs / "lenet/seed0"
     ended = [quick / f"logs/{rule}.tsv" for rule in ("evaluate", "learn")]
     wait_for(lambda: all(path.exists() for path in ended) and "epoch" in text_of(slow / "logs/train.log"))
-    # Snakemake 9.27 answers SIGTERM under a lock that it may hold itself while one job ends and the next begins, and then hangs: the
-    # signal comes when nothing but the training is going on.
+    # Snakemake 9.27 answers SIGTERM under a lock that it may hold itself while one job ends and the next begins, and then it
+    # hangs: the signal comes when nothing but the training is going on.
     time.sleep(2)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     process.communicate(timeout=120)
