@@ -6,7 +6,8 @@ Nothing is fitted: the training images are the model. The nearer ones have more 
 images grow in number its error comes below twice the least possible one, for k = 1 already.
 
 Reference: T. M. Cover, P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information Theory, 1967; the
-weights are S. A. Dudani's, IEEE Transactions on Systems, Man, and Cybernetics, 1976; the search is scikit-learn's.
+inverse distance is one of the weights of S. A. Dudani, IEEE Transactions on Systems, Man, and Cybernetics, 1976; the search is
+scikit-learn's.
 """
 
 import torch
@@ -42,9 +43,8 @@ class KNearestNeighbors(FromEstimatorProbabilities):
         wrong = torch.nonzero(self.predict(x) != y).flatten()
         shown = x[wrong[:ERRORS_SHOWN] if len(wrong) else range(min(ERRORS_SHOWN, len(x)))]
         index = self.estimator.kneighbors(shown.flatten(1).numpy(), return_distance=False)  # (E, k)
-        neighbors = torch.from_numpy(self.estimator._fit_X[index]).view(
-            *index.shape, *x.shape[1:]
-        )  # (E, k, D) -> (E, k, C, H, W)
+        neighbors = torch.from_numpy(self.estimator._fit_X[index])  # (E, k, D)
+        neighbors = neighbors.view(*index.shape, *x.shape[1:])  # -> (E, k, C, H, W)
         images = torch.cat([shown[:, None], neighbors], 1).flatten(0, 1)
         what = "images that it gets wrong" if len(wrong) else "images that it gets right (it errs on none)"
         return Picture(images, columns=1 + index.shape[1], caption=f"On the left {what}, then their nearest training images.")
