@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pofxy import protocol
+
 
 @contextmanager
 def stopwatch() -> Iterator[dict[str, float]]:
@@ -37,6 +39,27 @@ def count_parameters(model) -> int:
         name: value for name, value in vars(model.estimator).items() if name.endswith("_") and name not in ("classes_", "n_iter_")
     }
     return sum(value.size for value in fitted.values() if isinstance(value, np.ndarray))
+
+
+def milliseconds_to_predict(model, x, repeats: int = 5) -> dict[str, float]:
+    """Median times of `predict` per image, after a first call that is not counted: one image alone, and in a batch of 256.
+
+    Args:
+        model: fitted.
+        x: (N, ...); with fewer than 256 rows, the batch is all of them.
+        repeats: calls that are timed.
+    """
+
+    def median(part):
+        protocol.apply(model, "predict", part)
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            protocol.apply(model, "predict", part)
+            seconds.append(time.perf_counter() - started)
+        return 1000 * float(np.median(seconds)) / len(part)
+
+    return {"predict_ms_single": median(x[:1]), "predict_ms_per_image": median(x[:256])}
 
 
 def folder_bytes(folder: Path | str) -> int:

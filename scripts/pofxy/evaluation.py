@@ -10,7 +10,6 @@ error.
 import hashlib
 import importlib
 import math
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +56,7 @@ def evaluate(evidence: "Evidence", run: Run, outputs: Outputs, tracker) -> None:
     with cost.stopwatch() as took:
         rows = scores(evidence, run.verbs)
         points = curves(evidence, run.verbs)
-        speed = milliseconds_to_predict(evidence.model, evidence.images) if "predict" in run.verbs else {}
+        speed = cost.milliseconds_to_predict(evidence.model, evidence.images) if "predict" in run.verbs else {}
         learned = draw_pictures(evidence, Path(outputs.pictures))
         keep_predictions(evidence, run.verbs, Path(outputs.predictions))
     files.write_csv(outputs.scores, [whose | row for row in rows], tables.SCORES)
@@ -263,27 +262,6 @@ def _with_interval(metric, arguments: dict) -> tuple[float, float, float]:
         values.append(metric(**drawn))
     half = 1.96 * float(np.std(values, ddof=1))
     return float(found), float(found) - half, float(found) + half
-
-
-def milliseconds_to_predict(model, x, repeats: int = 5) -> dict[str, float]:
-    """Median times of `predict` per image, after a first call that is not counted: one image alone, and in a batch of 256.
-
-    Args:
-        model: fitted.
-        x: (N, ...); with fewer than 256 rows, the batch is all of them.
-        repeats: calls that are timed.
-    """
-
-    def median(part):
-        protocol.apply(model, "predict", part)
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            protocol.apply(model, "predict", part)
-            seconds.append(time.perf_counter() - started)
-        return 1000 * float(np.median(seconds)) / len(part)
-
-    return {"predict_ms_single": median(x[:1]), "predict_ms_per_image": median(x[:256])}
 
 
 def keep_predictions(evidence: Evidence, verbs: tuple[str, ...], folder: Path) -> None:
