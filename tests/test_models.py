@@ -503,18 +503,26 @@ def test_only_images_that_may_be_mirrored_are():
     assert moved.shape == x.shape and moved.min() >= 0 and moved.max() <= 1 and not torch.allclose(moved[0], moved[1])
 
 
+@pytest.mark.parametrize("child", [10_000, -2, 0])
 @pytest.mark.parametrize("name", ["decision_tree", "random_forest", "gradient_boosting"])
-def test_a_tree_that_leads_outside_of_itself_is_refused(name, fit, tmp_path):
+def test_a_tree_that_leads_outside_of_itself_is_refused(name, child, fit, tmp_path):
     model, data = fit(name)
     model = copy.deepcopy(model)
     if name == "gradient_boosting":
         nodes = model.estimator._predictors[0][0].nodes
-        nodes["left"][0] = 10_000
+        nodes["left"][0] = child % 2**32  # unsigned there
     else:
         tree = (model.estimator.estimators_[0] if name == "random_forest" else model.estimator).tree_
         state = tree.__getstate__()
-        state["nodes"]["left_child"][0] = 10_000
+        state["nodes"]["left_child"][0] = child
         tree.__setstate__(state)
     store.save_model(tmp_path / "model", model, "discriminative", name, budget(MODELS[name]), data.spec)
     with pytest.raises(store.StoreError, match=r"model\.skops: refused, a tree of it leads outside of itself"):
+        store.load_model(tmp_path / "model")
+
+
+def test_an_estimator_of_another_kind_is_refused(fit, tmp_path):
+    model, data = fit("decision_tree")
+    store.save_model(tmp_path / "model", model, "discriminative", "logistic_regression", {}, data.spec)
+    with pytest.raises(store.StoreError, match="holds a DecisionTreeClassifier where a LogisticRegression belongs"):
         store.load_model(tmp_path / "model")

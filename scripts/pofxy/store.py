@@ -87,7 +87,7 @@ def load_model(folder: Path | str):
     spec = load_spec(header["spec"])
     model = model_class(header["family"], header["of"])(**header["hyperparameters"])
     if (folder / "model.skops").is_file():
-        model.estimator = _load_estimator(folder / "model.skops")
+        model.estimator = _load_estimator(folder / "model.skops", type(model.estimator))
     elif (folder / "model.safetensors").is_file():
         model.build(spec)
         _load_state(model, load_tree(folder / "model.safetensors"), folder)
@@ -113,7 +113,7 @@ def load_spec(source: Path | str | dict) -> Spec:
     return Spec(**values | {"shape": tuple(values["shape"]), "class_names": tuple(values["class_names"])})
 
 
-def _load_estimator(path: Path):
+def _load_estimator(path: Path, kind: type):
     import skops.io
 
     try:
@@ -121,6 +121,8 @@ def _load_estimator(path: Path):
         if unknown := [name for name in held if name not in TREES]:
             raise StoreError(f"{path}: refused, it holds {', '.join(unknown)}")
         estimator = skops.io.load(path, trusted=held)
+        if type(estimator) is not kind:
+            raise StoreError(f"{path}: refused, it holds a {type(estimator).__name__} where a {kind.__name__} belongs")
         _check_trees(estimator, path)
         return estimator
     except StoreError:
@@ -131,8 +133,10 @@ def _load_estimator(path: Path):
 
 def _check_trees(estimator, path: Path) -> None:
     """Raises StoreError for a tree that would lead its reader outside of its nodes, or of x: the compiled code does not look."""
-    trees = [one.tree_ for one in getattr(estimator, "estimators_", [estimator]) if hasattr(one, "tree_")]
-    nodes = [(tree.children_left, tree.children_right, tree.feature, tree.children_left < 0) for tree in trees]
+    members = getattr(estimator, "estimators_", [estimator] if hasattr(estimator, "tree_") else [])
+    trees = [one.tree_ for one in members]
+    # The reader takes -1 alone for a leaf; another negative child is a place before the first node.
+    nodes = [(tree.children_left, tree.children_right, tree.feature, tree.children_left == -1) for tree in trees]
     for tree in (tree for of_round in getattr(estimator, "_predictors", []) for tree in of_round):
         if tree.nodes["is_categorical"].any():
             raise StoreError(f"{path}: refused, a tree of it asks for categories")
