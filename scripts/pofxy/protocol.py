@@ -30,7 +30,11 @@ VERBS = {
     "log_joint": "x -> (N, K) nats, log p(x, y)",
     "log_joint_known": "x, known (N, ...) bool -> (N, K) nats, log p(known part of x, y), the rest integrated out exactly",
     "log_prob": "x -> (N,) nats, log p(x), exact: a mass over L-level images; a density if the class says `measure = 'density'`",
-    "log_prob_bound": "x -> (N,) nats, a lower bound of log p(x); the class names it: `bound = 'ELBO'`",
+    "log_weight": "x -> (N,) nats, log p(x, z) - log q(z | x) for one z drawn from q: its exponential is p(x) in the mean",
+    "log_prob_bound": "x -> (N,) nats, a lower bound of log p(x); the class names it: `bound = 'diffusion bound'`",
+    "log_unnormalized": "x, beta -> (N,) nats, along a path of laws from beta 0, its normaliser 1, to beta 1, the model but for "
+    "its normaliser; beside it `gibbs_step(x, beta)`, one step of a chain that leaves the law at beta as it is, and "
+    "`base_sample(n)`, exact draws at beta 0",
     "sample": "n, labels (n,) int64 or None -> (n, C, H, W) in [0, 1]; `conditional = True` where labels are heeded",
     "reconstruct": "x -> its shape, in [0, 1]",
     "inpaint": "x, mask (1 where known) -> shape of x, in [0, 1]",
@@ -49,6 +53,7 @@ class Spec:
         levels: L, the number of grey levels; None for tables.
         class_names: K names, in the order of the labels.
         mirrors: whether an image seen in a mirror is as likely and of the same class: so for photographs, not for digits.
+        law: the distribution that the data were drawn from, as `laws.open_law` takes it; None where it is not known.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Spec:
     levels: int | None
     class_names: tuple[str, ...]
     mirrors: bool = False
+    law: dict | None = None
 
 
 @dataclass(frozen=True)

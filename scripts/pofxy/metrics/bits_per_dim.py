@@ -2,9 +2,15 @@
 
     1/N sum_n -log2 p(x_n) / D,      p the mass of the L-level image
 
-A density is turned into a bound on that mass by uniform dequantisation; a bound is marked as one by its estimator. Only values on
-the same data set are comparable. Source: L. Theis, A. van den Oord, M. Bethge, "A note on the evaluation of generative models",
-ICLR 2016. Trap: likelihood and the look of samples can go apart.
+How well p is known, the estimator tells. `exact mass` is p itself. `IWAE-k` is a bound of k draws of a code, the tighter the
+larger k, and `ELBO` that of one draw, the loosest: the gap between them tells how far q(z | x) is from the posterior. A model of
+density is scored by a bound, too, `uniform-dequantised`: it pays for each bin within which its density changes. `AIS` divides by
+an estimate of the normaliser that is rather too low than too high, which flatters the model; the reverse check tells by how much.
+How much more bits test images take than train images is what the model learned by heart.
+
+Sources: L. Theis, A. van den Oord, M. Bethge, "A note on the evaluation of generative models", ICLR 2016; IWAE: Y. Burda,
+R. Grosse, R. Salakhutdinov, ICLR 2016; AIS: R. Salakhutdinov, I. Murray, ICML 2008. Traps: only values on the same data set are
+comparable, and of two bounds the lower one may only be the tighter one; likelihood and the look of samples can go apart.
 """
 
 import math

@@ -19,6 +19,9 @@ from torch.nn import functional as F
 
 from pofxy.training import Player
 
+# After some ten, the filling moves little.
+INPAINTING_ROUNDS = 30
+
 
 class VAE(nn.Module):
     """Encoder and decoder are fully connected nets, as in the paper.
@@ -28,11 +31,12 @@ class VAE(nn.Module):
         hidden: units of a hidden layer: the encoder has one, the decoder two.
         dropout: share of the encoder's hidden units that are dropped: it is the encoder that learns a small data set by heart.
         beta: weight of the KL term in training.
-        importance_samples: k of the bound that log_prob_bound gives.
         steps: batches to train for.
         batch: images in one.
         learning_rate: at its height, of a cosine schedule.
     """
+
+    images_only = True  # it cannot be fitted to a table
 
     def __init__(
         self,
@@ -40,15 +44,13 @@ class VAE(nn.Module):
         hidden: int = 512,
         dropout: float = 0.2,
         beta: float = 1.0,
-        importance_samples: int = 64,
         steps: int = 2000,
         batch: int = 128,
         learning_rate: float = 2e-3,
     ):
         super().__init__()
         self.codes, self.hidden, self.dropout, self.beta = codes, hidden, dropout, beta
-        self.importance_samples, self.steps, self.batch, self.learning_rate = importance_samples, steps, batch, learning_rate
-        self.bound = f"IWAE-{importance_samples}" if importance_samples > 1 else "ELBO"
+        self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
 
     def build(self, spec):
         """Layers for images of L levels. Raises ValueError for tables."""
@@ -70,17 +72,14 @@ class VAE(nn.Module):
         player = Player(self._loss, self.parameters(), self.learning_rate)
         trainer.run(self, data, [player], steps=self.steps, batch=self.batch, validate=self._loss, bfloat16=True)
 
-    def log_prob_bound(self, x):
-        """The importance-weighted bound on log p(x) in nats, a mass over L-level images, (N,)."""
+    def log_weight(self, x):
+        """log p(x, z) - log q(z | x) in nats for one z of the posterior, (N,): p(x) a mass over L-level images."""
         mean, log_variance = self._posterior(x)  # (N, Z) each
-        weights = []
-        for _ in range(self.importance_samples):
-            noise = torch.randn_like(mean)
-            z = mean + (log_variance / 2).exp() * noise
-            # The normalisers 2 pi of prior and posterior cancel.
-            log_ratio = 0.5 * (noise**2 + log_variance - z**2).sum(1)  # log p(z) - log q(z | x), (N,)
-            weights.append(self._log_mass(x, self._decode(z)) + log_ratio)
-        return torch.stack(weights).logsumexp(0) - math.log(self.importance_samples)
+        noise = torch.randn_like(mean)
+        z = mean + (log_variance / 2).exp() * noise
+        # The normalisers 2 pi of prior and posterior cancel.
+        log_ratio = 0.5 * (noise**2 + log_variance - z**2).sum(1)  # log p(z) - log q(z | x), (N,)
+        return self._log_mass(x, self._decode(z)) + log_ratio
 
     def sample(self, n, labels=None):
         """n images drawn from p(x | z), z from the prior; quantised to the L levels. It knows no labels."""
@@ -97,6 +96,17 @@ class VAE(nn.Module):
         # The mean of a logistic law whose tails are gathered at 0 and 1 is the integral over t in [0, 1] of P(x > t).
         mean = scale * (F.softplus(centre / scale) - F.softplus((centre - 1) / scale))
         return mean.clamp(0, 1).view(x.shape)  # (N, D) -> (N, C, H, W)
+
+    def inpaint(self, x, mask):
+        """Unknown pixels (mask 0) from the known ones: reconstruct, put back what is known, and again, from middle grey.
+
+        The chain of D. J. Rezende, S. Mohamed, D. Wierstra, ICML 2014, appendix F, with means in place of its draws.
+        """
+        known = mask.bool()
+        filled = torch.where(known, x, 0.5)
+        for _ in range(INPAINTING_ROUNDS):
+            filled = torch.where(known, x, self.reconstruct(filled))
+        return filled
 
     def encode(self, x):
         """The posterior mean of z, (N, Z)."""
