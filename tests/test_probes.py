@@ -1,4 +1,4 @@
-"""What fitted models are put through: corruptions, missing pixels and attacks, against SciPy, torch and hand-made classifiers."""
+"""What fitted models are put through: spoilt, noisy, hidden and attacked pixels, against SciPy, torch and hand-made models."""
 
 from itertools import pairwise
 
@@ -8,7 +8,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from pofxy import catalog, protocol
-from pofxy.probes import attacked, corrupted, incomplete
+from pofxy.metrics.denoising import denoising
+from pofxy.models.generative.vae import VAE
+from pofxy.probes import _inpainting, attacked, corrupted, denoised, incomplete, inpainted, reread
+from pofxy.training import Trainer
 
 SPEC = protocol.Spec("made", (1, 16, 16), 2, 17, ("a", "b"))
 X = (torch.rand(40, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 16).round() / 16
@@ -29,23 +32,23 @@ class Watching:
 def test_a_probe_says_what_it_needs_and_its_curve():
     for entry in catalog.probes().values():
         assert set(entry.constants["NEEDS"]) <= set(protocol.VERBS) and entry.constants["CURVE"]
-        assert isinstance(entry.constants["IMAGES_ONLY"], bool)
-        assert set(entry.parameters) <= {"model", "x", "y", "spec", "mean"}
+        assert isinstance(entry.constants["IMAGES_ONLY"], bool) and entry.constants["UNIT"]
+        assert set(entry.parameters) <= {"model", "x", "y", "spec", "mean", "x_train", "y_train", "judge", "others"}
     assert len({entry.constants["CURVE"] for entry in catalog.probes().values()}) == len(catalog.probes())
 
 
 def test_corruptions_are_images_of_the_same_grey_levels_farther_off_with_each_severity():
     model = Watching()
-    flags = corrupted.corrupted(model, X, Y, SPEC)
-    assert flags.right.shape == (40, 7, 6) and flags.places == (0, 1, 2, 3, 4, 5) and len(set(flags.conditions)) == 7
-    assert torch.equal(flags.right, (Y == 0)[:, None, None].expand(40, 7, 6))
+    found = corrupted.corrupted(model, X, Y, SPEC)
+    assert found.values.shape == (40, 7, 6) and found.places == (0, 1, 2, 3, 4, 5) and len(set(found.conditions)) == 7
+    assert torch.equal(found.values, (Y == 0)[:, None, None].expand(40, 7, 6))
     clean, *spoilt = model.seen
     assert torch.equal(clean, X)
     for x in spoilt:
         assert x.shape == X.shape and torch.equal(x, (x * 16).round() / 16) and x.min() >= 0 and x.max() <= 1
     gaps = torch.tensor([float((x - X).abs().mean()) for x in spoilt]).view(7, 5)
     # Each corruption but rotation and shift, which soon turn noise into other noise, goes farther with each severity.
-    for condition, gap in zip(flags.conditions, gaps, strict=True):
+    for condition, gap in zip(found.conditions, gaps, strict=True):
         if condition not in ("rotation", "shift"):
             assert (gap.diff() > 0).all(), (condition, gap)
     again = Watching()
@@ -92,10 +95,10 @@ def test_noise_contrast_inversion_and_occlusion_are_what_they_say():
 
 def test_missing_pixels_are_nested_and_imputed_with_the_mean():
     model, mean = Watching(), torch.full((1, 16, 16), 2.0)
-    flags = incomplete.incomplete(model, X, Y, mean)
-    assert flags.conditions == ("mean imputation",) and flags.right.shape == (40, 1, 10)
+    found = incomplete.incomplete(model, X, Y, mean)
+    assert found.conditions == ("mean imputation",) and found.values.shape == (40, 1, 10)
     missing = [x == 2 for x in model.seen]
-    for share, part, x in zip(flags.places, missing, model.seen, strict=True):
+    for share, part, x in zip(found.places, missing, model.seen, strict=True):
         assert float(part.float().mean()) == pytest.approx(share, abs=0.01) and torch.equal(x[~part], X[~part])
     assert all((b | ~a).all() for a, b in pairwise(missing)), "what is hidden stays hidden"
 
@@ -107,10 +110,10 @@ def test_a_model_that_integrates_pixels_out_is_not_given_means():
             return torch.stack([known.flatten(1).sum(1).float(), torch.full((len(x),), 200.0)], 1)
 
     model = Exact()
-    flags = incomplete.incomplete(model, X, Y, torch.zeros(1, 16, 16))
-    assert flags.conditions == ("exact marginal",) and not model.seen
+    found = incomplete.incomplete(model, X, Y, torch.zeros(1, 16, 16))
+    assert found.conditions == ("exact marginal",) and not model.seen
     # 256 known pixels outweigh 200, and 20 % fewer do on average no more.
-    assert torch.equal(flags.right[:, 0, 0], Y == 0) and torch.equal(flags.right[:, 0, -1], Y == 1)
+    assert torch.equal(found.values[:, 0, 0], Y == 0) and torch.equal(found.values[:, 0, -1], Y == 1)
 
 
 class Linear(torch.nn.Module):
@@ -134,14 +137,14 @@ def test_attacks_on_a_linear_classifier_are_as_strong_as_they_can_be():
     model = Linear(weight)
     model.decision_function = lambda x: torch.stack([-(x @ weight - weight_sum), x @ weight - weight_sum], 1)
     y = model.predict(x)
-    flags = attacked.attacked(model, x, y)
-    assert flags.right.shape == (200, 2, 6) and flags.right[:, :, 0].all()
+    found = attacked.attacked(model, x, y)
+    assert found.values.shape == (200, 2, 6) and found.values[:, :, 0].all()
     margin = (x @ weight - weight_sum).abs()
-    for place, radius in enumerate(flags.places):
+    for place, radius in enumerate(found.places):
         if radius <= 0.1:  # no pixel reaches 0 or 1
             sure = (margin - radius * weight.abs().sum()).abs() > 1e-4
             for attack in range(2):
-                assert torch.equal(flags.right[sure, attack, place], margin[sure] > radius * weight.abs().sum())
+                assert torch.equal(found.values[sure, attack, place], margin[sure] > radius * weight.abs().sum())
 
 
 def test_attacks_stay_in_the_box_and_leave_the_model_as_it_was():
@@ -154,3 +157,128 @@ def test_attacks_stay_in_the_box_and_leave_the_model_as_it_was():
     for place, radius in enumerate(attacked.RADII):
         for x in seen[2 * place : 2 * place + 2]:
             assert (x - X).abs().max() <= radius + 1e-6 and x.min() >= 0 and x.max() <= 1
+
+
+class Copier:
+    """Gives back what it is shown, and keeps it."""
+
+    def __init__(self):
+        self.seen = []
+
+    def reconstruct(self, x):
+        self.seen.append(x.clone())
+        return x
+
+
+def smooth_images(n, seed):
+    """(n, 1, 16, 16): neighbouring pixels are alike, so that a filter can find them again."""
+    noise = np.random.default_rng(seed).normal(size=(n, 1, 16, 16))
+    images = gaussian_filter(noise, (0, 0, 2, 2), mode="wrap")
+    return torch.from_numpy(np.clip(0.5 + images / images.std() / 4, 0, 1)).float()
+
+
+def test_a_copier_of_noisy_images_has_the_errors_of_the_noise():
+    model, x, x_train = Copier(), smooth_images(60, 0), smooth_images(100, 1)
+    found = denoised.denoised(model, x, x_train)
+    assert found.values.shape == (60, 3, 4) and found.places == (0.1, 0.2, 0.3, 0.5)
+    assert found.conditions == ("model", "Gaussian filter", "mean image")
+    for place, (sigma, noisy) in enumerate(zip(found.places, model.seen, strict=True)):
+        assert noisy.min() >= 0 and noisy.max() <= 1
+        torch.testing.assert_close(found.values[:, 0, place], ((noisy - x) ** 2).mean((1, 2, 3)))
+        far = (x > 4 * sigma) & (x < 1 - 4 * sigma)  # where clipping does nothing
+        if sigma <= 0.1:
+            assert float((noisy - x)[far].std()) == pytest.approx(sigma, rel=0.03)
+    torch.testing.assert_close(found.values[:, 2], ((x_train.mean(0) - x) ** 2).mean((1, 2, 3))[:, None].expand(60, 4))
+    assert (found.values[:, 1].mean(0) < 0.5 * found.values[:, 0].mean(0)).all(), "smooth images can be filtered"
+    again = Copier()
+    denoised.denoised(again, x, x_train)
+    assert all(torch.equal(a, b) for a, b in zip(model.seen, again.seen, strict=True)), "another model sees other noise"
+
+
+def test_denoising_is_relative_to_the_filter():
+    x, x_train = smooth_images(40, 0), smooth_images(40, 1)
+    values = denoised.denoised(Copier(), x, x_train).values.numpy()
+    expected = np.mean([values[:, 0, s].sum() / values[:, 1, s].sum() for s in range(4)])
+    assert denoising(values) == pytest.approx(expected, rel=1e-5) and expected > 2
+    values[:, 0] = values[:, 1]
+    assert denoising(values) == pytest.approx(1)
+
+
+def test_the_gaussian_filter_is_scipys_and_its_width_is_chosen_on_train_images(monkeypatch):
+    theirs = gaussian_filter(X.numpy(), (0, 0, 1.2, 1.2), mode="nearest")
+    np.testing.assert_allclose(denoised._filtered(X, 1.2).numpy(), theirs, atol=1e-5)
+    torch.testing.assert_close(denoised._filtered(X[..., :9], 0.0), X[..., :9])
+    assert denoised._best_width(X, X) == 0.0, "of images that are noise, nothing is to be filtered out"
+    widths = []
+    choose = denoised._best_width
+    monkeypatch.setattr(denoised, "_best_width", lambda noisy, clean: widths.append(choose(noisy, clean)) or widths[-1])
+    smooth = smooth_images(50, 1)
+    denoised.denoised(Copier(), X, smooth)
+    assert 0 < widths[0] < widths[-1], "wider against more noise, though the test images would have none of it"
+
+
+class Inpainter:
+    """Knows the images that it will be asked for, and is wrong by `off` in every pixel; notes what it is shown."""
+
+    def __init__(self, truth, off=0.0):
+        self.truth, self.off, self.seen = truth, off, []
+
+    def inpaint(self, x, mask):
+        self.seen.append((x.clone(), mask.clone()))
+        return self.truth + self.off
+
+
+def test_masks_hide_a_half_the_centre_and_random_pixels_of_all_channels():
+    lower, centre, half = _inpainting.masks(torch.zeros(30, 3, 8, 12))
+    assert lower[:, :, :4].all() and not lower[:, :, 4:].any()
+    assert not centre[:, :, 2:6, 3:9].any() and int((~centre[0, 0]).sum()) == 4 * 6
+    assert ((~half).flatten(2).sum(2) == 48).all() and torch.equal(half[:, 0], half[:, 2])
+    assert len({str(part.int().tolist()) for part in half[:, 0]}) == 30, "each image has its own"
+
+
+def test_inpainting_errors_are_those_of_hidden_pixels():
+    model = Inpainter(X)
+    found = inpainted.inpainted(model, X)
+    assert found.values.shape == (40, 3, 1) and not found.values.any() and len(found.conditions) == 3
+    for (x, mask), known in zip(model.seen, _inpainting.masks(X), strict=True):
+        assert x.shape == mask.shape == X.shape and torch.equal(mask == 1, known) and torch.equal(mask == 0, ~known)
+        assert (x[~known] == 0).all() and torch.equal(x[known], X[known]), "nothing hidden leaks"
+    off = inpainted.inpainted(Inpainter(X, 0.25), X).values
+    torch.testing.assert_close(off, torch.full((40, 3, 1), 0.0625))
+
+
+def test_the_judge_reads_images_whose_known_pixels_are_the_true_ones():
+    class Judge:
+        def predict_proba(self, x):
+            self.x = x.clone()
+            bright = (x[:, 0, -1].mean(1) > 0.5).float()
+            return torch.stack([1 - bright, bright], 1)
+
+    x = X * 0.4
+    x[Y == 1, :, 8:] += 0.6  # the lower half tells the class
+    judge = Judge()
+    found = reread.reread(Inpainter(x), x, Y, judge)
+    assert found.values.shape == (40, 3, 1) and found.values.dtype == torch.bool and found.values.all()
+    blind = reread.reread(Inpainter(torch.zeros_like(x)), x, Y, judge)
+    assert torch.equal(blind.values[:, 0, 0], Y == 0), "the lower half is hidden"
+    assert blind.values[:, 1].all(), "the last row is known"
+    known = _inpainting.masks(x)[2]
+    assert torch.equal(judge.x[known], x[known]) and not judge.x[~known].any()
+
+
+def test_the_vae_fills_in_what_it_has_seen():
+    """Two patterns: the upper half of an image says how its lower half looks."""
+    pattern = (torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(3)) * 4).round() / 4
+    y = torch.arange(160) % 2
+    spec = protocol.Spec("made", (1, 8, 8), 2, 5, ("a", "b"))
+    protocol.seeded(0)
+    model = VAE(codes=2, hidden=32, dropout=0.0, steps=150, batch=40)
+    model.fit(protocol.Data(spec, pattern[y], y, pattern[y[:20]], y[:20]), Trainer())
+    x = pattern[y[:10]]
+    found = inpainted.inpainted(model, x).values
+    blind = inpainted.inpainted(Inpainter(pattern.mean(0).expand(10, 1, 8, 8)), x).values
+    assert (found.mean((0, 2)) < 0.2 * blind.mean((0, 2))).all()
+    mask = _inpainting.masks(x)[0].float()
+    filled = protocol.apply(model, "inpaint", x * mask, mask)
+    assert torch.equal(filled[mask == 1], x[mask == 1]) and filled.min() >= 0 and filled.max() <= 1
+    assert torch.equal(filled, protocol.apply(model, "inpaint", x * mask + 0.7 * (1 - mask), mask)), "what is hidden is not seen"

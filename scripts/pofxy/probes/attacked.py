@@ -13,9 +13,10 @@ f_6.
 import torch
 
 from pofxy import protocol
-from pofxy.probes import Flags, generator
+from pofxy.probes import Measured, generator
 
 CURVE = "adversarial"
+UNIT = "accuracy"
 NEEDS = ("decision_function",)
 IMAGES_ONLY = False
 RADII = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2)
@@ -24,14 +25,14 @@ BATCH = 256
 
 
 def attacked(model, x, y):
-    """Flags of x (N, ...), y (N,) under FGSM and PGD at every radius."""
+    """Where predict is right, of x (N, ...), y (N,) under FGSM and PGD at every radius."""
     start = torch.rand(x.shape, generator=generator()) * 2 - 1
     with protocol.evaluation_mode(model):
-        parts = [_flags(model, *part) for part in zip(x.split(BATCH), y.split(BATCH), start.split(BATCH), strict=True)]
-    return Flags(torch.cat(parts), ("FGSM", "PGD"), RADII)
+        parts = [_rightness(model, *part) for part in zip(x.split(BATCH), y.split(BATCH), start.split(BATCH), strict=True)]
+    return Measured(torch.cat(parts), ("FGSM", "PGD"), RADII)
 
 
-def _flags(model, x, y, start):
+def _rightness(model, x, y, start):
     """(B, 2, radii)."""
     device = protocol.device_of(model)
     x, y, start = x.to(device), y.to(device), start.to(device)

@@ -12,16 +12,17 @@ import torch
 from torch.nn import functional as F
 
 from pofxy import protocol
-from pofxy.probes import Flags, generator
+from pofxy.probes import Measured, generator
 
 CURVE = "robustness"
+UNIT = "accuracy"
 NEEDS = ("predict",)
 IMAGES_ONLY = True
 SEVERITIES = (0, 1, 2, 3, 4, 5)
 
 
 def corrupted(model, x, y, spec):
-    """Flags of x (N, C, H, W), y (N,) for every corruption of this file."""
+    """Where predict is right, of x (N, C, H, W), y (N,) for every corruption of this file."""
     corruptions = {
         "gaussian_noise": _noisy,
         "blur": _blurred,
@@ -36,7 +37,7 @@ def corrupted(model, x, y, spec):
         torch.stack([clean, *(_right(model, corrupt(x, severity), y, spec) for severity in SEVERITIES[1:])], 1)
         for corrupt in corruptions.values()
     ]
-    return Flags(torch.stack(right, 1), tuple(corruptions), SEVERITIES)
+    return Measured(torch.stack(right, 1), tuple(corruptions), SEVERITIES)
 
 
 def _right(model, x, y, spec):

@@ -10,16 +10,17 @@ one hides, too.
 import torch
 
 from pofxy import protocol
-from pofxy.probes import Flags, generator
+from pofxy.probes import Measured, generator
 
 CURVE = "missing_pixels"
+UNIT = "accuracy"
 NEEDS = ("predict",)
 IMAGES_ONLY = False
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def incomplete(model, x, y, mean):
-    """Flags of x (N, ...), y (N,); the one condition names what the model does. mean (...) is that of the train split."""
+    """Where it is right, of x (N, ...), y (N,); the one condition names what the model does. mean (...) is that of train."""
     exact = hasattr(model, "log_joint_known")
     order = torch.rand(x.shape, generator=generator())
     right = []
@@ -30,4 +31,4 @@ def incomplete(model, x, y, mean):
             right.append(joint.argmax(1) == y)
         else:
             right.append(protocol.apply(model, "predict", torch.where(known, x, mean)) == y)
-    return Flags(torch.stack(right, 1)[:, None], ("exact marginal" if exact else "mean imputation",), SHARES)
+    return Measured(torch.stack(right, 1)[:, None], ("exact marginal" if exact else "mean imputation",), SHARES)
