@@ -72,7 +72,12 @@ def test_scripts_never_import_each_other(path):
 @pytest.mark.parametrize("path", room("pofxy/models/*/*.py"))
 def test_models_import_nets_training_and_protocol_alone(path):
     ours = {name for name in imports(path) if name.startswith("pofxy")}
-    assert ours <= {"pofxy.nets", "pofxy.training", "pofxy.protocol"}
+    assert ours <= {"pofxy.nets", "pofxy.training", "pofxy.protocol", "pofxy.laws"}
+
+
+@pytest.mark.parametrize("path", room("pofxy/laws/*.py"))
+def test_laws_import_array_libraries_and_each_other_alone(path):
+    assert third_party(imports(path)) <= ARRAYS and {name for name in imports(path) if name.startswith("pofxy")} <= {"pofxy.laws"}
 
 
 @pytest.mark.parametrize("path", room("pofxy/nets/*.py"))
@@ -82,19 +87,25 @@ def test_nets_import_torch_training_and_protocol_alone(path):
 
 
 @pytest.mark.parametrize("path", room("pofxy/probes/*.py"))
-def test_probes_import_torch_and_the_protocol_alone(path):
-    assert third_party(imports(path)) <= {"torch"}
+def test_probes_import_array_libraries_and_the_protocol_alone(path):
+    assert third_party(imports(path)) <= ARRAYS
     assert {name for name in imports(path) if name.startswith("pofxy")} <= {"pofxy.probes", "pofxy.protocol"}
 
 
 @pytest.mark.parametrize("path", [*room("pofxy/metrics/*.py"), *room("pofxy/claims/*.py")])
 def test_metrics_import_array_libraries_alone(path):
-    assert third_party(imports(path)) <= ARRAYS and not {name for name in imports(path) if name.startswith("pofxy")}
+    ours = {name for name in imports(path) if name.startswith("pofxy")}
+    assert third_party(imports(path)) <= ARRAYS and ours <= {"pofxy.moments"}
 
 
 @pytest.mark.parametrize("path", room("pofxy/datasets/*.py"))
 def test_data_sets_know_nothing_of_models_and_tracking(path):
-    assert {name for name in imports(path) if name.startswith("pofxy")} <= {"pofxy.datasets", "pofxy.files", "pofxy.vision"}
+    assert {name for name in imports(path) if name.startswith("pofxy")} <= {
+        "pofxy.datasets",
+        "pofxy.files",
+        "pofxy.laws",
+        "pofxy.vision",
+    }
 
 
 def test_only_tracking_imports_mlflow():
@@ -208,7 +219,31 @@ def test_without_a_sampler_there_is_no_judge_and_no_reference(tmp_path):
 def test_evaluations_say_why_not():
     found = catalog.evaluations(("predict",))
     assert found["accuracy"] == "" and found["log_loss"] == "no predict_proba"
-    assert found["bits_per_dim"] == "no log_prob or log_prob_bound" and found["frechet_distance"] == "no sample"
+    assert found["bits_per_dim"] == "no log_prob, log_weight, log_prob_bound or log_unnormalized"
+    assert found["frechet_distance"] == "no sample"
+
+
+def test_a_table_is_for_those_that_take_one_and_a_known_law_brings_its_oracle(tmp_path):
+    runs = plan.runs(checked(tmp_path, datasets=["digits", "gaussians", "known_images"]))
+    models = {name: {run.model for run in runs if run.dataset == name} for name in ("digits", "gaussians", "known_images")}
+    pictures = {name for name, entry in catalog.models().items() if entry.images_only}
+    assert {"vae", "dcgan", "lenet", "alexnet", "vgg", "resnet", "independent_pixels"} <= pictures
+    assert models["known_images"] == models["digits"] | {"oracle"}
+    assert models["gaussians"] == models["digits"] - pictures | {"oracle"}
+    assert models["gaussians"] >= {"logistic_regression", "random_forest", "gaussian_naive_bayes", "noise", "real_train"}
+
+
+def test_a_data_set_that_no_model_can_take_is_named(tmp_path):
+    with pytest.raises(plan.ConfigError, match="models: none of them can be fitted to gaussians: they need images"):
+        plan.runs(checked(tmp_path, datasets=["digits", "gaussians"], models=["lenet", "vae"]))
+
+
+def test_class_attributes_are_found_where_they_are_inherited():
+    known = catalog.models()
+    assert known["lenet"].images_only and not known["mlp"].images_only
+    assert known["gaussian_naive_bayes"].partner == "logistic_regression" and known["oracle"].needs_law
+    data = catalog.datasets()
+    assert data["gaussians"].table and data["gaussians"].law == "gaussians" and not data["digits"].table
 
 
 def test_a_file_without_its_one_public_class_is_named(tmp_path, monkeypatch):

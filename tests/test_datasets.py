@@ -339,7 +339,7 @@ def test_cifar_without_a_network_says_what_to_put_where(tmp_path, closed, monkey
 
 
 def test_every_data_set_opens_by_its_name():
-    assert {"digits", "mnist", "fashion_mnist", "cifar10", "idx"} <= set(catalog.datasets())
+    assert {"digits", "mnist", "fashion_mnist", "cifar10", "idx", "gaussians", "known_images"} <= set(catalog.datasets())
     for name, entry in catalog.datasets().items():
         dataset = open_dataset(name, dict.fromkeys(entry.parameters, "somewhere"))
         assert type(dataset).__name__ == entry.public
@@ -494,6 +494,96 @@ def test_the_audit_finds_planted_duplicates_and_constant_pixels(tmp_path):
     assert audit["levels"] == {"declared": 100, "used": len(used), "lowest": used[0], "highest": used[-1]}
     assert audit["counts"]["train"] == np.bincount(images.y[train]).tolist()
     json.dumps(audit)
+
+
+# Tables, and data of known law
+
+
+def rows(n=60, columns=3, classes=3, seed=0):
+    x = np.random.default_rng(seed).random((n, columns)).astype(np.float32)
+    return Images(x, np.arange(n) % classes, None, tuple("abc"[:classes]))
+
+
+def test_a_table_is_written_as_it_is_and_audited_by_column(tmp_path):
+    from pofxy.store import load_spec
+
+    images = rows()
+    images.x[:, 1] = 0.5
+    images.x[7] = images.x[5]
+    preprocess.preprocess("mine", images, tmp_path, seed=4)
+    parts = preprocess.split(images, seed=4)
+    for part, index in parts.items():
+        x = np.load(tmp_path / f"{part}_x.npy")
+        assert x.dtype == np.float32 and np.array_equal(x, images.x[index])
+        assert np.array_equal(np.load(tmp_path / f"{part}_y.npy"), images.y[index])
+    spec, audit = load_spec(tmp_path / "spec.json"), read_json(tmp_path / "audit.json")
+    assert (spec.shape, spec.levels, spec.classes, spec.law) == ((3,), None, 3, None)
+    assert audit["columns"]["lowest"] == pytest.approx(images.x.min(0)) and audit["columns"]["lowest"][1] == 0.5
+    assert audit["columns"]["highest"] == pytest.approx(images.x.max(0))
+    assert audit["constant_columns"] == 1 and sum(audit["duplicates"].values()) == 1
+    assert not {"levels", "constant_pixels", "law"} & set(audit)
+    assert {part: sum(count) for part, count in audit["counts"].items()} == {"train": 42, "val": 6, "test": 12}
+
+
+def changed(where, value):
+    images = rows()
+    images.x[where] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (changed((4, 1), np.nan), r"mine: 1 of 60 rows have a number that is NaN or infinite"),
+        (changed((slice(3), 0), np.inf), r"mine: 3 of 60 rows have a number that is NaN or infinite"),
+        (changed((4, 1), 7.5), r"mine: column 2 of 3 reaches from \S+ to 7.5; numbers must lie in 0..1, scale them to it"),
+        (changed((4, 2), -0.25), r"mine: column 3 of 3 reaches from -0.25 to \S+; numbers must lie in 0..1"),
+        (
+            Images(rows().x[:, None], rows().y, None, tuple("abc")),
+            r"mine: float32 rows \(60, 1, 3\) and 60 labels; float32 \(N, D\)",
+        ),
+        (Images(rows().x.astype(float), rows().y, None, tuple("abc")), r"mine: float64 rows \(60, 3\) and 60 labels"),
+        (Images(rows().x, rows().y[:50], None, tuple("abc")), r"mine: float32 rows \(60, 3\) and 50 labels"),
+        (Images(rows().x[:, :0], rows().y, None, tuple("abc")), r"mine: there is no row or no column"),
+        (
+            Images(rows().x, np.arange(60) // 59, None, ("a", "b")),
+            r"mine: class b has too few rows, 1 in all: 1 for train and test",
+        ),
+        (rows(7), r"mine: split.test: 2 of 7 rows; 3 classes need 3 at least"),
+        (Images(rows().x, rows().y, 17, tuple("abc")), r"mine: float32 images \(60, 3\) and 60 labels; uint8"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_in_one_line(images, message):
+    with pytest.raises(DatasetError, match=message) as caught:
+        preprocess.split(images, name="mine")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "n"), [("gaussians", 1500), ("known_images", 2000)])
+def test_a_data_set_of_known_law_says_what_no_model_can_beat(name, n, tmp_path):
+    from pofxy.laws import open_law
+    from pofxy.store import load_spec
+
+    images = fetched(open_dataset(name, {}), tmp_path / "raw", tmp_path / "none")
+    assert len(images.x) == len(images.y) == n and set(images.y) == set(range(len(images.class_names)))
+    preprocess.preprocess(name, images, tmp_path / "data")
+    spec, audit = load_spec(tmp_path / "data/spec.json"), read_json(tmp_path / "data/audit.json")
+    assert spec.law == {"of": name} and audit["law"] == open_law(spec.law).truth()
+    assert (spec.levels is None) == (name == "gaussians") and spec.shape == images.x.shape[1:]
+    again = fetched(open_dataset(name, {"n": 50, "seed": 0}), tmp_path / "again", tmp_path / "none")
+    other = fetched(open_dataset(name, {"n": 50, "seed": 1}), tmp_path / "other", tmp_path / "none")
+    assert len(again.x) == 50 and not np.array_equal(again.x, other.x)
+
+
+def test_the_plan_reads_what_kind_of_data_a_file_holds():
+    import ast
+
+    found = {}
+    for path in (catalog.datasets()[name].path for name in ("gaussians", "known_images", "digits")):
+        (public,) = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+        values = [node for node in public.body if isinstance(node, ast.Assign)]
+        found[path.stem] = {node.targets[0].id: ast.literal_eval(node.value) for node in values}
+    assert found == {"gaussians": {"table": True, "law": "gaussians"}, "known_images": {"law": "known_images"}, "digits": {}}
 
 
 # Files and scripts

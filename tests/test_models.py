@@ -254,7 +254,7 @@ def test_log_prob_is_finite_and_prefers_the_data_to_noise(name, fit):
     noise = torch.randint(0, 5, data.x_val.shape, generator=torch.Generator().manual_seed(3)) / 4
     assert found.shape == (30,) and found.isfinite().all()
     of_noise = protocol.apply(model, "log_prob", noise).mean()
-    assert found.mean() > of_noise or name == "noise" and found.mean() == of_noise
+    assert found.mean() > of_noise or (name == "noise" and found.mean() == of_noise)
 
 
 @having("log_prob", of_any_data=True)

@@ -11,13 +11,49 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-# What a metric may ask for that is no verb: the truth of the test split, and what every run knows of its data.
-FACTS = ("x", "y", "dimensions", "levels", "test_features")
+# What a metric may ask for that is no verb: the truth of the test split, and what every run knows of its data. What samples are
+# compared with is as many images of the test split or of the train split, at random.
+FACTS = (
+    "x",
+    "y",
+    "dimensions",
+    "levels",
+    "test_pixels",
+    "test_features",
+    "test_inception",
+    "train_pixels",
+)
+DENSITY = ("log_prob", "log_weight", "log_prob_bound", "log_unnormalized")
+SAMPLE = ("sample",)
+CODE = ("encode",)
 # What is computed from a verb, and what it needs: any one of the verbs named. A probe needs what its own `NEEDS` says.
 DERIVED = {
     "class_scores": ("predict_proba", "decision_function"),
-    "log_mass": ("log_prob", "log_prob_bound"),
-    "sample_features": ("sample",),
+    "log_mass": DENSITY,
+    "log_density": DENSITY,
+    "log_mass_threshold": DENSITY,
+    "log_mass_stochastic": DENSITY,
+    "codes": CODE,
+    "code_map": CODE,
+    # The samples; their features and class probabilities; the labels that were asked for.
+    "sample_pixels": SAMPLE,
+    "sample_features": SAMPLE,
+    "sample_probabilities": SAMPLE,
+    "sample_labels": SAMPLE,
+    "sample_inception": SAMPLE,
+    # In how many balls around the other side's images each lies, and whether a test image's own ball holds a sample.
+    "sample_test_balls": SAMPLE,
+    "test_sample_balls": SAMPLE,
+    "test_own_ball": SAMPLE,
+    # How near train images and test images are to each sample.
+    "sample_nearest_train": SAMPLE,
+    "sample_nearest_train_own": SAMPLE,
+    "sample_pool_index": SAMPLE,
+    "sample_pool_distance": SAMPLE,
+    "pool_size": SAMPLE,
+    # What a fixed classifier says of the test images that learned from samples alone, or from train images as well.
+    "synthetic_predict": SAMPLE,
+    "union_predict": SAMPLE,
 }
 
 
@@ -45,6 +81,10 @@ class Entry:
         parameters: arguments of the public class's `__init__`, or of the public function.
         constants: module-level constants with literal values (a metric's HIGHER_IS_BETTER and UNIT).
         partner: of a generative classifier, the discriminative model with the same decision boundaries: its attribute `partner`.
+        images_only: whether a model cannot take tables: its attribute `images_only`.
+        needs_law: whether a model is one of data sets whose law is known alone: its attribute `needs_law`.
+        table: whether a data set is a table: its attribute `table`.
+        law: of a data set whose law is known, the name of that law: its attribute `law`.
     """
 
     name: str
@@ -57,6 +97,10 @@ class Entry:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     constants: dict[str, object] = field(default_factory=dict)
     partner: str = ""
+    images_only: bool = False
+    needs_law: bool = False
+    table: bool = False
+    law: str = ""
 
 
 def models() -> dict[str, Entry]:
@@ -122,7 +166,7 @@ def verbs() -> tuple[str, ...]:
 def _missing(parameters: dict, verbs: tuple[str, ...]) -> str:
     for name in parameters:
         if (needed := needs(name)) and not set(needed) & set(verbs):
-            return f"no {' or '.join(needed)}"
+            return f"no {' or '.join(filter(None, (', '.join(needed[:-1]), needed[-1])))}"
     return ""
 
 
@@ -158,6 +202,7 @@ def _entry(path: Path, kind: str, family: str = "") -> Entry:
         signature = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
     else:
         able, signature = set(), node
+    own = _attributes(node, path) if wanted is ast.ClassDef else {}
     return Entry(
         name=path.stem,
         kind=kind,
@@ -168,35 +213,47 @@ def _entry(path: Path, kind: str, family: str = "") -> Entry:
         verbs=tuple(verb for verb in verbs() if verb in able) if kind == "models" else (),
         parameters=_parameters(signature),
         constants=_constants(tree),
-        partner=_attribute(node, "partner"),
+        partner=own.get("partner", ""),
+        images_only=own.get("images_only", False),
+        needs_law=own.get("needs_law", False),
+        table=own.get("table", False),
+        law=own.get("law", ""),
     )
 
 
 def _methods(node: ast.ClassDef, path: Path) -> set[str]:
     """Names of the methods of a class, with those that it inherits from classes of this package."""
-    names = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+    return {item.name for part, _ in _lineage(node, path) for item in part.body if isinstance(item, ast.FunctionDef)}
+
+
+def _attributes(node: ast.ClassDef, path: Path) -> dict[str, object]:
+    """Class attributes that are literals, by name, with those that it inherits from classes of this package."""
+    found: dict[str, object] = {}
+    for part, _ in _lineage(node, path):
+        for item in part.body:
+            if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+                found.setdefault(item.targets[0].id, _literal(item.value))
+    return found
+
+
+def _lineage(node: ast.ClassDef, path: Path) -> list[tuple[ast.ClassDef, Path]]:
+    """A class and the classes of this package that it inherits from, each with its file, nearest first."""
+    found = [(node, path)]
     for base in node.bases:
-        if isinstance(base, ast.Name):
-            names |= _inherited(base.id, path)
-    return names
+        if isinstance(base, ast.Name) and (parent := _class(base.id, path)):
+            found += _lineage(*parent)
+    return found
 
 
-def _inherited(name: str, path: Path) -> set[str]:
+def _class(name: str, path: Path) -> tuple[ast.ClassDef, Path] | None:
+    """The class that a file means by a name, and the file that defines it; None where that is none of this package."""
     for node in _tree(path).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            return _methods(node, path)
+            return node, path
         if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
             source = _module_file(node.module or "")
-            return _inherited(name, source) if source else set()
-    return set()
-
-
-def _attribute(node: ast.ClassDef | ast.FunctionDef, name: str) -> str:
-    """The value of a class attribute that is a literal string; "" where there is none."""
-    for item in node.body:
-        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name) and item.targets[0].id == name:
-            return str(_literal(item.value))
-    return ""
+            return _class(name, source) if source else None
+    return None
 
 
 def _parameters(function: ast.FunctionDef | None) -> dict[str, Parameter]:

@@ -78,20 +78,39 @@ def model_names(config: dict) -> list[str]:
 
 
 def runs(config: dict) -> list[Run]:
-    """Every run of the study. Where a model samples, the references and the judge that its samples need come along."""
-    known, settings = catalog.models(), config.get("settings", {})
+    """Every run of the study.
+
+    Where a model samples or fills in, the references and the judge that it is held against come along; where the law of a data
+    set is known, so does its oracle. A model that takes images alone has no run on a table.
+
+    Raises ConfigError where a data set is left without a run.
+    """
+    known, settings, kinds = catalog.models(), config.get("settings", {}), catalog.datasets()
     names = model_names(config)
     if not names:
         raise ConfigError("models: nothing is left to train after 'exclude'")
     of = {name: settings.get(name, {}).get("of", name) for name in names}
-    if any("sample" in known[of[name]].verbs for name in names):
-        of |= {name: name for name, entry in known.items() if entry.family in ("reference", "judge")}
-    return [
-        Run(dataset, name, file, known[file].family, seed, known[file].verbs)
-        for dataset in sources(config)
-        for name, file in of.items()
-        for seed in (config["seeds"] if known[file].family in ("discriminative", "generative") else config["seeds"][:1])
-    ]
+    judged = any(judged_by_net(known[file].verbs) for file in of.values())
+    found = []
+    for dataset, source in sources(config).items():
+        table, law = kinds[source.of].table, kinds[source.of].law
+        fitting = {name: file for name, file in of.items() if not (table and known[file].images_only)}
+        if not fitting:
+            raise ConfigError(f"models: none of them can be fitted to {dataset}: they need images, and it is a table")
+        for name, entry in known.items():
+            wanted = law if entry.needs_law else judged and not (table and entry.images_only)
+            if entry.family in ("reference", "judge") and wanted:
+                fitting[name] = name
+        for name, file in fitting.items():
+            compared = known[file].family in ("discriminative", "generative")
+            seeds = config["seeds"] if compared else config["seeds"][:1]
+            found += [Run(dataset, name, file, known[file].family, seed, known[file].verbs) for seed in seeds]
+    return found
+
+
+def judged_by_net(verbs: tuple[str, ...]) -> bool:
+    """Whether what a model of these verbs makes is looked at by the data set's feature net."""
+    return bool({"sample", "inpaint"} & set(verbs))
 
 
 def learns(config: dict, run: Run) -> bool:

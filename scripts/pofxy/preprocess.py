@@ -9,6 +9,7 @@ import numpy as np
 
 from pofxy.datasets import DatasetError, Images
 from pofxy.files import atomic, write_json
+from pofxy.laws import open_law
 
 # Images turned into float32 at once.
 BLOCK = 4096
@@ -19,7 +20,7 @@ def preprocess(name: str, images: Images, folder: Path, test: float = 0.2, val: 
 
     Args:
         name: of the data set.
-        images: all of them.
+        images: all of them, or the rows of a table.
         folder: it exists or is made.
         test, val, seed: as in `split`.
 
@@ -50,8 +51,8 @@ def split(images: Images, test: float = 0.2, val: float = 0.1, seed: int = 0, na
         "train", "val" and "test", each (n,) int64; together every image once.
 
     Raises:
-        DatasetError: where a class cannot stand in each split, there is one class only, labels are not 0..K-1, or grey levels
-            are not 0..L-1.
+        DatasetError: where a class cannot stand in each split, there is one class only, labels are not 0..K-1, grey levels are
+            not 0..L-1, or columns of a table not in [0, 1].
     """
     _check(images, name)
     rest = np.arange(len(images.y) if images.test_from is None else images.test_from)
@@ -66,7 +67,7 @@ def split(images: Images, test: float = 0.2, val: float = 0.1, seed: int = 0, na
 
 
 def write(images: Images, parts: dict[str, np.ndarray], folder: Path) -> None:
-    """Writes {part}_x.npy, float32 (n, C, H, W) = q / (L - 1), and {part}_y.npy, int64 (n,).
+    """Writes {part}_x.npy, float32 (n, C, H, W) = q / (L - 1) or (n, D) as it is, and {part}_y.npy, int64 (n,).
 
     x goes to the disk in blocks: no second copy of the images is ever in memory.
 
@@ -75,7 +76,7 @@ def write(images: Images, parts: dict[str, np.ndarray], folder: Path) -> None:
         parts: indices, as `split` gives them.
         folder: where the arrays go; each takes its place only when it is whole.
     """
-    grey = (np.arange(images.levels) / (images.levels - 1)).astype(np.float32)  # (L,)
+    grey = None if images.levels is None else (np.arange(images.levels) / (images.levels - 1)).astype(np.float32)  # (L,)
     for part, index in parts.items():
         with atomic(folder / f"{part}_x.npy") as temporary:
             header = {"descr": "<f4", "fortran_order": False, "shape": (len(index), *images.x.shape[1:])}
@@ -83,7 +84,7 @@ def write(images: Images, parts: dict[str, np.ndarray], folder: Path) -> None:
             with open(temporary, "wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for block in _blocks(images, index):
-                    grey[block].tofile(file)
+                    (block if grey is None else grey[block]).tofile(file)
         with atomic(folder / f"{part}_y.npy") as temporary:
             np.save(temporary, images.y[index].astype(np.int64))
 
@@ -97,6 +98,7 @@ def spec(name: str, images: Images) -> dict:
         "levels": images.levels,
         "class_names": list(images.class_names),
         "mirrors": images.mirrors,
+        "law": images.law,
     }
 
 
@@ -112,18 +114,14 @@ def audit(images: Images, parts: dict[str, np.ndarray], folder: Path) -> dict:
         counts: images per class, by split.
         duplicates: exact ones. within_train: train images that repeat an earlier one; val_in_train and test_in_train: images of
             these splits that also are train images.
-        constant_pixels: of the C H W numbers of an image, those that are the same in every train image.
-        levels: declared, used (how many distinct ones), lowest and highest.
+        constant_pixels, of a table constant_columns: of the D numbers of an x, those that are the same in all of train.
+        levels: declared, used (how many distinct ones), lowest and highest; of a table, columns: lowest and highest of each.
+        law: where it is known, what no model can beat, as its `truth` says.
         sha256: of each file, by its name.
     """
     digests = {part: _digests(images, index) for part, index in parts.items()}
     known = set(digests["train"])
-    used = np.zeros(256, bool)
-    for index in parts.values():
-        for block in _blocks(images, index):
-            used |= np.bincount(block.ravel(), minlength=256) > 0
-    levels = np.flatnonzero(used)
-    first = images.x[parts["train"][0]]  # (C, H, W)
+    first = images.x[parts["train"][0]]  # (C, H, W) or (D,)
     constant = np.ones_like(first, bool)
     for block in _blocks(images, parts["train"]):
         constant &= (block == first).all(0)
@@ -135,10 +133,25 @@ def audit(images: Images, parts: dict[str, np.ndarray], folder: Path) -> dict:
             "val_in_train": sum(digest in known for digest in digests["val"]),
             "test_in_train": sum(digest in known for digest in digests["test"]),
         },
-        "constant_pixels": int(constant.sum()),
-        "levels": {"declared": images.levels, "used": len(levels), "lowest": int(levels[0]), "highest": int(levels[-1])},
+        f"constant_{'columns' if images.levels is None else 'pixels'}": int(constant.sum()),
+        **(_columns(images) if images.levels is None else _levels(images, parts)),
+        **({"law": open_law(images.law).truth()} if images.law else {}),
         "sha256": {array.name: _sha256(array) for array in arrays},
     }
+
+
+def _levels(images: Images, parts: dict[str, np.ndarray]) -> dict:
+    used = np.zeros(256, bool)
+    for index in parts.values():
+        for block in _blocks(images, index):
+            used |= np.bincount(block.ravel(), minlength=256) > 0
+    levels = np.flatnonzero(used)
+    found = {"declared": images.levels, "used": len(levels), "lowest": int(levels[0]), "highest": int(levels[-1])}
+    return {"levels": found}
+
+
+def _columns(images: Images) -> dict:
+    return {"columns": {"lowest": images.x.min(0).tolist(), "highest": images.x.max(0).tolist()}}
 
 
 def _number(share: float, of: int) -> int:
@@ -153,7 +166,7 @@ def _hold_out(images: Images, index: np.ndarray, number: int, part: str, seed: i
     classes = len(images.class_names)
     if not classes <= number <= len(index) - classes:
         needed = f"{classes} classes need {classes} at least, and as many left"
-        raise DatasetError(f"{name}: split.{part}: {number} of {len(index)} images; {needed}")
+        raise DatasetError(f"{name}: split.{part}: {number} of {len(index)} {_things(images)}; {needed}")
     _check_every_class(images, index, f"train and {part}", name, least=2)
     rest, held_out = train_test_split(index, test_size=number, stratify=images.y[index], random_state=seed)
     _check_every_class(images, rest, "train", name)
@@ -166,16 +179,21 @@ def _check_every_class(images: Images, index: np.ndarray, part: str, name: str, 
     k = int(count.argmin())
     if count[k] < least:
         total = int((images.y == k).sum())
-        raise DatasetError(f"{name}: class {images.class_names[k]} has too few images, {total} in all: {count[k]} for {part}")
+        few = f"class {images.class_names[k]} has too few {_things(images)}"
+        raise DatasetError(f"{name}: {few}, {total} in all: {count[k]} for {part}")
 
 
 def _check(images: Images, name: str) -> None:
     x, y, levels, classes = images.x, images.y, images.levels, len(images.class_names)
-    if x.ndim != 4 or x.dtype != np.uint8 or len(x) != len(y):
-        raise DatasetError(f"{name}: {x.dtype} images {x.shape} and {len(y)} labels; uint8 (N, C, H, W) and N are needed")
+    ndim, dtype, shape = (2, "float32", "(N, D)") if levels is None else (4, "uint8", "(N, C, H, W)")
+    if x.ndim != ndim or x.dtype != dtype or len(x) != len(y):
+        found = f"{x.dtype} {_things(images)} {x.shape} and {len(y)} labels"
+        raise DatasetError(f"{name}: {found}; {dtype} {shape} and N are needed")
     if x.size == 0:
-        raise DatasetError(f"{name}: there is no image")
-    if x.max() >= levels:
+        raise DatasetError(f"{name}: there is no {'row or no column' if levels is None else 'image'}")
+    if levels is None:
+        _check_columns(x, name)
+    elif x.max() >= levels:
         raise DatasetError(f"{name}: a pixel has grey level {x.max()}; with {levels} levels they are 0..{levels - 1}")
     if classes < 2:
         raise DatasetError(f"{name}: one class only, {', '.join(images.class_names)}; two are needed at least")
@@ -183,8 +201,21 @@ def _check(images: Images, name: str) -> None:
         raise DatasetError(f"{name}: labels {y.min()}..{y.max()}; with {classes} classes they are 0..{classes - 1}")
 
 
+def _check_columns(x: np.ndarray, name: str) -> None:
+    if bad := int((~np.isfinite(x)).any(1).sum()):
+        raise DatasetError(f"{name}: {bad} of {len(x)} rows have a number that is NaN or infinite")
+    lowest, highest = x.min(0), x.max(0)
+    if wrong := np.flatnonzero((lowest < 0) | (highest > 1)).tolist():
+        reach = f"column {wrong[0] + 1} of {x.shape[1]} reaches from {lowest[wrong[0]]:.4g} to {highest[wrong[0]]:.4g}"
+        raise DatasetError(f"{name}: {reach}; numbers must lie in 0..1, scale them to it")
+
+
+def _things(images: Images) -> str:
+    return "rows" if images.levels is None else "images"
+
+
 def _blocks(images: Images, index: np.ndarray) -> Iterator[np.ndarray]:
-    """The grey levels of a split, (B, C, H, W) uint8 at once."""
+    """The grey levels of a split, (B, C, H, W) uint8 at once, or rows of a table, (B, D) float32."""
     for start in range(0, len(index), BLOCK):
         yield images.x[index[start : start + BLOCK]]
 

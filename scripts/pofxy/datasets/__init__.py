@@ -21,23 +21,25 @@ class DownloadError(DatasetError):
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images as they come, before any split.
+    """Labelled images, or rows of a table, as they come, before any split.
 
     Attributes:
-        x: uint8 grey levels in 0..levels-1, (N, C, H, W).
+        x: uint8 grey levels in 0..levels-1, (N, C, H, W); of a table float32 in [0, 1], (N, D).
         y: int64 labels in 0..K-1, (N,).
-        levels: L.
+        levels: L; None for a table.
         class_names: K names.
         test_from: index of the first image of the official test split, which then ends the array; None where there is none.
         mirrors: whether a mirrored image is as likely and of the same class.
+        law: the distribution that they were drawn from, as `laws.open_law` takes it; None where it is not known.
     """
 
     x: np.ndarray
     y: np.ndarray
-    levels: int
+    levels: int | None
     class_names: tuple[str, ...]
     test_from: int | None = None
     mirrors: bool = False
+    law: dict | None = None
 
 
 def open_dataset(of: str, arguments: dict):

@@ -25,6 +25,8 @@ class ImageClassifier(FromLogits, nn.Module):
         weight_decay: of AdamW.
     """
 
+    images_only = True  # it cannot be fitted to a table
+
     def __init__(
         self,
         shift: float,

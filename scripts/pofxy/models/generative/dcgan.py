@@ -34,6 +34,8 @@ class DCGAN(nn.Module):
         learning_rate: at its height, of a cosine schedule, for both nets.
     """
 
+    images_only = True  # it cannot be fitted to a table
+
     def __init__(
         self,
         codes: int = 64,

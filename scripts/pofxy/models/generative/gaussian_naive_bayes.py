@@ -77,6 +77,12 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
         square = (known * x**2) @ precision.T - 2 * (known * x) @ (self.mean * precision).T + known @ (self.mean**2 * precision).T
         return self.log_prior - 0.5 * (square + known @ (2 * math.pi * self.variance).log().T)
 
+    def inpaint(self, x, mask):
+        """E[x | known pixels] = sum_y p(y | known pixels) mu_y where the mask is 0: exact, the pixels are independent given y."""
+        known = mask.bool().expand_as(x)
+        posterior = self.log_joint_known(x.where(known, 0.0), known).softmax(1)  # (N, K)
+        return x.where(known, (posterior @ self.mean).clamp(0, 1).view_as(x))  # (N, D) -> (N, C, H, W)
+
     def picture(self, x, y):
         """The mean image of each class."""
         images = self.mean.view(-1, *self.shape)  # (K, D) -> (K, C, H, W)

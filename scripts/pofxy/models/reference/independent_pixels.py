@@ -14,6 +14,8 @@ from torch import nn
 class IndependentPixels(nn.Module):
     """An exact mass over L-level images, without classes."""
 
+    images_only = True  # it cannot be fitted to a table
+
     def build(self, spec):
         """Buffers for D pixels of L levels. Raises ValueError for tables."""
         if spec.levels is None:
@@ -38,6 +40,12 @@ class IndependentPixels(nn.Module):
         """n images, (n, C, H, W)."""
         q = torch.multinomial(self.probability, n, replacement=True).T  # (D, n) -> (n, D)
         return (q / (self.levels - 1)).view(n, *self.shape)
+
+    def inpaint(self, x, mask):
+        """The mean of each pixel where the mask is 0: nothing is learned from the pixels that are known. Shape of x."""
+        grey = torch.arange(self.levels, device=x.device) / (self.levels - 1)  # (L,)
+        mean = (self.probability @ grey).clamp(0, 1).view(self.shape)  # (D,) -> (C, H, W)
+        return x.where(mask.bool(), mean)
 
     def _levels_of(self, x):
         return (x.flatten(1) * (self.levels - 1)).round().long()  # (N, D)

@@ -1,30 +1,17 @@
 """Real images: the floor of every distance. It draws from the train split, which is as far from the test split as real is."""
 
-import torch
-from torch import nn
+from pofxy.nets.kept_images import KeptImages
 
 
-class RealTrain(nn.Module):
+class RealTrain(KeptImages):
     """Draws from the train split without replacement.
 
     Args:
-        kept: images of the train split that are kept to draw from, at random.
+        kept: images of the train split that are kept to draw from, at random; of each class one at least.
     """
 
-    def __init__(self, kept: int = 10_000):
-        super().__init__()
-        self.kept = kept
+    real = True  # samples are real images, which count as if nobody had trained on them: memorisation leaves them out of train
+    redraws = 20  # sets of samples that the evaluation draws: a floor is a distribution, and its spread is reported
 
-    def build(self, spec):
-        """Buffers whose sizes are those of what was kept."""
-        self.register_buffer("images", torch.empty(0))
-
-    def fit(self, data, trainer):
-        """Keeps images, (kept, C, H, W)."""
-        self.build(data.spec)
-        self.images = data.x[torch.randperm(len(data.x))[: self.kept]]
-
-    def sample(self, n, labels=None):
-        """n of the images kept, (n, C, H, W): each at most once as long as there are enough."""
-        order = torch.cat([torch.randperm(len(self.images)) for _ in range(-(-n // len(self.images)))])
-        return self.images[order[:n]]
+    def __init__(self, kept: int = 20_000):
+        super().__init__(kept)
