@@ -9,7 +9,7 @@ BIN := .venv/bin
 # The environment carries a copy of the lock that it was made from, put there last: without it, it is half made.
 ENVIRONMENT := .venv/requirements.lock
 
-.PHONY: run test smoke ui bench lint lock
+.PHONY: run test smoke ui bench lint docs lock
 .DEFAULT_GOAL := run
 
 run: $(ENVIRONMENT)  # the default study, on all cores
@@ -42,6 +42,9 @@ lint: $(ENVIRONMENT)
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+docs: $(ENVIRONMENT)  # docs/metrics.md from the metrics' docstrings
+	@$(BIN)/python -m pofxy.handbook docs/metrics.md
 
 # Keeps the pins that still fit; UPGRADE=--upgrade takes the newest. envs/pofxy.yaml gets the same pins below its `- pip:`.
 lock: $(ENVIRONMENT)

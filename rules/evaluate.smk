@@ -4,7 +4,9 @@ rule evaluate:
         samples=samples_of_run,
         judge=judge_of_run,
         test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
-        train=DATA / "train_x.npy",
+        train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
+        others=lambda wildcards: expand(DATA / "test_x.npy", dataset=other_datasets(wildcards)),
+        inception=weights_of_inception,
         spec=DATA / "spec.json",
         source=sources_of_evaluation,
     output:
@@ -21,6 +23,8 @@ rule evaluate:
         "../envs/pofxy.yaml"
     params:
         run=run_of,
+        others=other_datasets,
+        inception=config["inception"],
     message:
         "evaluate {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     script:

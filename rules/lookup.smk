@@ -27,17 +27,28 @@ def time_limit_of_model(wildcards):
 
 
 def samples_of_run(wildcards):
-    return in_run(run_of(wildcards), "samples_x.npy") if "sample" in run_of(wildcards).verbs else []
+    return in_run(run_of(wildcards), "samples_x.npy", "samples_y.npy") if "sample" in run_of(wildcards).verbs else []
 
 
 def judge_of_run(wildcards):
-    """The net whose features samples are compared on: the data set's own."""
+    """The net whose features samples are compared on, and that reads them: the data set's own."""
     judges = [run for run in RUNS if run.family == "judge" and run.dataset == wildcards.dataset]
-    return [path for run in judges for path in in_run(run, "model")] if "sample" in run_of(wildcards).verbs else []
+    return [path for run in judges for path in in_run(run, "model")] if plan.judged_by_net(run_of(wildcards).verbs) else []
+
+
+def other_datasets(wildcards):
+    """Whose images a model is asked to tell from its own."""
+    return [name for name, source in SOURCES.items() if name != wildcards.dataset and not DATASETS[source.of].table]
+
+
+def weights_of_inception(wildcards):
+    """The file of the standard feature net's weights, where the config names one."""
+    return [config["inception"]] if config["inception"] not in (None, "download") else []
 
 
 def sources_of_evaluation(wildcards):
-    models = [run_of(wildcards), *(run for run in RUNS if run.family == "judge" and "sample" in run_of(wildcards).verbs)]
+    verbs = run_of(wildcards).verbs
+    models = [run_of(wildcards), *(run for run in RUNS if run.family == "judge" and plan.judged_by_net(verbs))]
     return source_files("evaluate.py", *(MODELS[run.of].path for run in models), *ASKED)
 
 

@@ -3,23 +3,24 @@
 from pofxy.job import job
 
 with job(snakemake, "evaluate"):
-    from pofxy import splits, store, tracking
-    from pofxy.evaluation import Evidence, Outputs, evaluate
+    from pofxy import evidence, evaluation, splits, store, tracking
 
-    given, run, results = snakemake.input, snakemake.params.run, snakemake.config["results"]
-    evaluate(
-        Evidence(
+    given, params, results = snakemake.input, snakemake.params, snakemake.config["results"]
+    evaluation.evaluate(
+        evidence.Evidence(
             store.load_model(given.model),
-            *splits.load_split(*given.test),
+            splits.load_split(*given.test),
+            splits.load_split(*given.train),
             store.load_spec(given.spec),
-            samples=splits.load(given.samples[0]) if given.samples else None,
+            samples=splits.load_split(*given.samples) if given.samples else None,
             judge=store.load_model(given.judge[0]) if given.judge else None,
-            seed=run.seed,
-            mean=splits.load(given.train).mean(0),
+            seed=params.run.seed,
+            others={name: splits.load(path) for name, path in zip(params.others, given.others)},
+            inception=evidence.open_inception(params.inception),
         ),
-        run,
-        Outputs(*snakemake.output),
-        tracker := tracking.Tracker(results, run.key),
+        params.run,
+        evaluation.Outputs(*snakemake.output),
+        tracker := tracking.Tracker(results, params.run.key),
     )
     tracker.flush()
     tracking.deliver_if_due(results)

@@ -6,11 +6,13 @@ with job(snakemake, "sample"):
     from pofxy import files, sampling, tracking
 
     run, results = snakemake.params.run, snakemake.config["results"]
+    # How many test images there are: the test split itself is not opened here.
+    counts = files.read_json(snakemake.input.audit)["counts"]
     tracker = tracking.Tracker(results, run.key)
     sampling.sample(
         snakemake.input.model,
-        # The audit says how many test images there are: the test split itself is not opened here.
-        n=min(snakemake.params.samples, sum(files.read_json(snakemake.input.audit)["counts"]["test"])),
+        n=min(snakemake.params.samples, sum(counts["test"])),
+        counts=counts["train"],
         seed=run.seed,
         outputs=sampling.Outputs(*snakemake.output.samples, snakemake.output.grid, snakemake.output.cost),
         tracker=tracker,

@@ -1,16 +1,14 @@
-"""Every metric against an implementation that is not ours, and the evaluation around them."""
+"""Every metric of labels, likelihood and reconstruction against an implementation that is not ours."""
 
 import importlib
 import inspect
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from pofxy import catalog, protocol
-from pofxy.evaluation import Evidence, curves, scores, wilson
 
 METRICS = catalog.metrics()
 RNG = np.random.default_rng(0)
@@ -153,83 +151,3 @@ def test_a_metric_says_direction_unit_and_what_it_is(name):
     assert entry.public == name
     unknown = set(entry.parameters) - set(protocol.VERBS) - set(catalog.FACTS) - set(catalog.DERIVED) - set(catalog.probes())
     assert not unknown, f"nobody gives {unknown}"
-
-
-class UniformDensity(torch.nn.Module):
-    """The uniform law over the bins of all pixels: its exact mass is L^-D for every image."""
-
-    measure = "density"
-
-    def log_prob(self, x):
-        low, high = -0.5 / 16, 1 + 0.5 / 16
-        inside = ((x >= low) & (x <= high)).flatten(1).all(1)
-        return torch.where(inside, torch.tensor(-x[0].numel() * math.log(high - low)), torch.tensor(-math.inf))
-
-
-def evidence(model, **more):
-    x = torch.randint(0, 17, (80, 1, 4, 4), generator=torch.Generator().manual_seed(0)) / 16
-    spec = protocol.Spec("made", (1, 4, 4), 10, 17, tuple("0123456789"))
-    return Evidence(model, x, torch.arange(80) % 10, spec, **more)
-
-
-def test_dequantisation_turns_a_density_into_the_mass_of_the_image():
-    """For a law that is flat within each bin the bound is tight: log2 17 bits, with no spread between images."""
-    (row,) = scores(evidence(UniformDensity()), ("log_prob",))
-    assert row["value"] == pytest.approx(math.log2(17), abs=1e-5) and row["ci_low"] == pytest.approx(row["ci_high"], abs=1e-5)
-    assert row["estimator"] == "uniform-dequantised bound" and row["unit"] == "bits/dim"
-
-
-def test_verbs_decide_and_every_score_has_its_passport():
-    labels = torch.arange(80) % 10
-    model = SimpleNamespace(predict=lambda x: labels[: len(x)].where(torch.arange(len(x)) >= 20, (labels[: len(x)] + 1) % 10))
-    rows = {row["metric"]: row for row in scores(evidence(model, mean=torch.zeros(1, 4, 4)), ("predict",))}
-    assert set(rows) == {"accuracy", "balanced_accuracy", "macro_f1", "missing_pixels", "robustness"}
-    assert rows["missing_pixels"]["estimator"] == "mean imputation"
-    row = rows["accuracy"]
-    assert row["value"] == 0.75 and row["n"] == 80 and row["split"] == "test"
-    assert 0.6 < row["ci_low"] < 0.75 < row["ci_high"] < 0.9
-    # The normal approximation of a share's interval, within the bootstrap's own noise.
-    assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * math.sqrt(0.75 * 0.25 / 80), rel=0.15)
-
-
-def test_samples_are_compared_with_as_many_test_images():
-    judge = torch.nn.Module()
-    judge.encode = lambda x: x.flatten(1)[:, :4]
-    samples = torch.rand(50, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-    (row,) = scores(evidence(SimpleNamespace(), samples=samples, judge=judge), ("sample",))
-    assert row["metric"] == "frechet_distance" and row["n"] == 50 and row["estimator"].startswith("feature_net ")
-    assert row["ci_low"] < row["value"] < row["ci_high"]
-
-
-def test_a_score_that_is_no_number_is_an_error():
-    broken = SimpleNamespace(predict_proba=lambda x: torch.full((len(x), 10), math.nan))
-    with pytest.raises(ValueError, match="metric brier_score is nan"):
-        scores(evidence(broken), ("predict_proba",))
-
-
-def test_a_table_gets_what_makes_sense_for_tables():
-    spec = protocol.Spec("table", (3,), 2, None, ("a", "b"))
-    model = SimpleNamespace(predict=lambda x: (x[:, 0] > 0.5).long())
-    x = torch.rand(50, 3, generator=torch.Generator().manual_seed(0))
-    given = Evidence(model, x, (x[:, 0] > 0.5).long(), spec, mean=x.mean(0))
-    assert {row["metric"] for row in scores(given, ("predict",))} == {
-        "accuracy",
-        "balanced_accuracy",
-        "macro_f1",
-        "missing_pixels",
-    }
-    assert {row["curve"] for row in curves(given, ("predict",))} == {"missing_pixels"}
-
-
-def test_test_images_of_another_size_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"made: test images are \(1, 5, 4\), and the models were fitted on \(1, 4, 4\)"):
-        Evidence(None, torch.zeros(3, 1, 5, 4), torch.zeros(3), protocol.Spec("made", (1, 4, 4), 2, 17, ("a", "b")))
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 20), (7, 20), (20, 20), (351, 360)])
-def test_wilsons_interval_is_scipys(right, n):
-    from scipy.stats import binomtest
-
-    low, high = wilson(right, n)
-    theirs = binomtest(right, n).proportion_ci(method="wilson")
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-4)

@@ -1,34 +1,26 @@
 """Which metrics a model gets, and each value with its interval and its passport.
 
-A metric is a pure function of arrays; its parameters name what it needs: a verb (`predict_proba`: what the model gives for the
-test images), a fact of the test split (`y`), a derived quantity (`log_mass`, `sample_features`), or a probe (`corrupted`), which
-puts the model through more than the images as they are. A model without the verb does not get the metric. A metric that gives one
-value per image is averaged, and its interval comes from a bootstrap of the images; of any other the bootstrap gives the standard
-error.
+A metric is a pure function of what its parameters name (`evidence.Evidence` has it); a model without the verb for it does not get
+the metric. One that gives a value per image is averaged, and its interval comes from a bootstrap of the images; of any other the
+bootstrap gives the standard error, unless it knows that itself.
 """
 
-import hashlib
 import importlib
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from pofxy import catalog, cost, files, protocol, tables
-from pofxy.pictures import save_grid, save_signed_grid
-from pofxy.probes import Flags
+from pofxy import catalog, cost, drawing, files, intervals, likelihood, protocol, tables
+from pofxy.evidence import Evidence
 from pofxy.run import Run
 
-CONFIDENCE = 0.95
-BOOTSTRAP_OF_MEANS = 1000
-BOOTSTRAP_OF_STATISTICS = 100
-DEQUANTISATIONS = 4
-RECONSTRUCTIONS_SHOWN = 10
-# Test images that a probe takes: the test split is in random order, so the first ones are a fair sample.
-PROBED = 500
+# What is asked of every set of samples where a reference draws several: what takes no training.
+OF_EACH_DRAW = {"sample_features", "sample_probabilities", "sample_labels", "sample_test_balls", "test_sample_balls", "test_own_ball"}
+# Scores of codes that principal components are given, too.
+CODE_SCORES = ("code_nmi", "code_ari", "code_trustworthiness")
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,20 @@ class Outputs:
     cost: str
 
 
-def evaluate(evidence: "Evidence", run: Run, outputs: Outputs, tracker) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What a metric is given, and the passport of what it makes of it.
+
+    `common_error` is the standard error, in the unit of the first argument, that all of its values share.
+    """
+
+    arguments: dict
+    estimator: str
+    split: str = "test"
+    common_error: float = 0.0
+
+
+def evaluate(evidence: Evidence, run: Run, outputs: Outputs, tracker) -> None:
     """Writes every score that the model's verbs allow, its pictures and its speed.
 
     Args:
@@ -51,247 +56,160 @@ def evaluate(evidence: "Evidence", run: Run, outputs: Outputs, tracker) -> None:
         outputs: written whole or not at all.
         tracker: hears of the scores and the pictures.
     """
-    protocol.seeded(run.seed)
     whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
     with cost.stopwatch() as took:
-        rows = scores(evidence, run.verbs)
+        rows, per_image = scores(evidence, run.verbs)
         points = curves(evidence, run.verbs)
         speed = cost.milliseconds_to_predict(evidence.model, evidence.images) if "predict" in run.verbs else {}
-        learned = draw_pictures(evidence, Path(outputs.pictures))
-        keep_predictions(evidence, run.verbs, Path(outputs.predictions))
+        learned = drawing.draw(evidence, Path(outputs.pictures))
+        keep(evidence, run.verbs, per_image, Path(outputs.predictions))
+        baselines = code_baselines(evidence) if "encode" in run.verbs else {}
     files.write_csv(outputs.scores, [whose | row for row in rows], tables.SCORES)
     files.write_csv(outputs.curves, [whose | row for row in points], tables.CURVES)
-    files.write_json(outputs.cost, speed | {"evaluate_core_seconds": took["core_seconds"], "learned": learned})
-    tracker.metrics({f"test/{row['metric']}": row["value"] for row in rows})
+    more = {"evaluate_core_seconds": took["core_seconds"], "learned": learned, "baselines": baselines}
+    files.write_json(outputs.cost, speed | more)
+    tracker.metrics({f"{row['split']}/{row['metric']}": row["value"] for row in reversed(rows)})
     tracker.metrics({f"cost/{name}": value for name, value in speed.items()})
     for picture in sorted(Path(outputs.pictures).glob("*.png")):
         tracker.artifact(picture, "pictures")
 
 
-class Evidence:
-    """All that a metric may ask for, computed once and only where one asks.
+def scores(evidence: Evidence, verbs: tuple[str, ...]) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Every score that the verbs allow.
 
-    Args:
-        model: fitted.
-        x, y: the test split, (N, ...) float32 and (N,) int64.
-        spec: of the data set.
-        samples: of the model, (n, ...), or None.
-        judge: the fitted feature net, or None.
-        seed: of the random subset of test images that samples are compared with.
-        mean: of the train images, (...): what an imputing classifier sees of a pixel that is not known.
-
-    Raises:
-        ValueError: where the test split is of another shape than what the data set says of itself.
-    """
-
-    def __init__(self, model, x, y, spec, samples=None, judge=None, seed=0, mean=None):
-        if tuple(x.shape[1:]) != spec.shape:
-            raise ValueError(f"{spec.name}: test images are {tuple(x.shape[1:])}, and the models were fitted on {spec.shape}")
-        self.model, self.images, self.labels, self.spec = model, x, y, spec
-        self.samples, self.judge, self.seed, self.mean = samples, judge, seed, mean
-        self._given: dict[str, np.ndarray] = {}
-        self._flags: dict[str, Flags] = {}
-
-    def get(self, name: str) -> np.ndarray:
-        """What a metric's parameter names: one of catalog.FACTS, catalog.DERIVED, a probe (its flags) or a verb."""
-        if name not in self._given:
-            own = getattr(type(self), f"_{name}", None)
-            if own:
-                value = own(self)
-            else:
-                value = self.probe(name).right if name in catalog.probes() else protocol.apply(self.model, name, self.images)
-            self._given[name] = value.numpy() if isinstance(value, torch.Tensor) else value
-        return self._given[name]
-
-    def probe(self, name: str) -> Flags:
-        """What a probe found on the first images of the test split."""
-        if name not in self._flags:
-            entry = catalog.probes()[name]
-            able = {
-                "model": self.model,
-                "x": self.images[:PROBED],
-                "y": self.labels[:PROBED],
-                "spec": self.spec,
-                "mean": self.mean,
-            }
-            function = getattr(importlib.import_module(f"pofxy.probes.{name}"), entry.public)
-            self._flags[name] = function(**{parameter: able[parameter] for parameter in entry.parameters})
-        return self._flags[name]
-
-    def suits(self, name: str) -> bool:
-        """Whether what a metric's parameter names makes sense for this data set: a table has no grey levels and no corners."""
-        if name in ("levels", "log_mass"):
-            return self.spec.levels is not None
-        probe = catalog.probes().get(name)
-        return not (probe and probe.constants["IMAGES_ONLY"] and len(self.spec.shape) != 3)
-
-    def estimator(self, name: str) -> str:
-        """How a quantity was estimated: the part of the passport that differs between models. "" for plain outputs."""
-        if name == "log_mass":
-            if not hasattr(self.model, "log_prob"):
-                return self.model.bound
-            return "exact mass" if not self._is_density else "uniform-dequantised bound"
-        if name in catalog.probes():
-            conditions = self.probe(name).conditions
-            return conditions[0] if len(conditions) == 1 else ""
-        return f"feature_net {self.judge_hash}" if name in ("sample_features", "test_features") else ""
-
-    @cached_property
-    def judge_hash(self) -> str:
-        """The first 8 hexadecimal digits of the SHA-256 of the feature net's numbers."""
-        state = self.judge.state_dict().values()
-        return hashlib.sha256(b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in state)).hexdigest()[:8]
-
-    @property
-    def _is_density(self) -> bool:
-        return getattr(self.model, "measure", "mass") == "density"
-
-    def _x(self):
-        return self.images
-
-    def _y(self):
-        return self.labels
-
-    def _dimensions(self):
-        return math.prod(self.spec.shape)
-
-    def _levels(self):
-        return self.spec.levels
-
-    def _class_scores(self):
-        """(N, K): the larger, the more the model believes in the class."""
-        return self.get("predict_proba" if hasattr(self.model, "predict_proba") else "decision_function")
-
-    def _log_mass(self):
-        """log of the mass of each L-level image in nats, (N,): exact, or a lower bound."""
-        if not hasattr(self.model, "log_prob"):
-            return protocol.apply(self.model, "log_prob_bound", self.images)
-        if not self._is_density:
-            return protocol.apply(self.model, "log_prob", self.images)
-        # Jensen: log of the mass of the bin >= mean over the bin of log(density x volume of the bin).
-        volume = -math.log(self.spec.levels - 1) * self._dimensions()
-        draws = [protocol.dequantise(self.images, self.spec.levels) for _ in range(DEQUANTISATIONS)]
-        return torch.stack([protocol.apply(self.model, "log_prob", draw) for draw in draws]).mean(0) + volume
-
-    def _sample_features(self):
-        return protocol.apply(self.judge, "encode", self.samples)
-
-    def _test_features(self):
-        chosen = np.random.default_rng(self.seed).permutation(len(self.images))[: len(self.samples)]
-        return protocol.apply(self.judge, "encode", self.images[np.sort(chosen)])
-
-
-def scores(evidence: Evidence, verbs: tuple[str, ...]) -> list[dict]:
-    """One row per metric that the verbs allow: metric, value, ci_low, ci_high, higher_is_better, unit, estimator, split, n.
+    Returns:
+        A row per score: metric, value, ci_low, ci_high, higher_is_better, unit, estimator, split, n. Of several estimates of one
+        likelihood, and of test and train, each has a row, the best known first.
+        For metrics that are a mean over the test images, by name, their values, (N,): pairs of models are compared by them.
 
     Raises:
         ValueError: where a metric's value is not finite; the message names it.
     """
-    rows = []
+    rows, per_image = [], {}
+    several = list(_draws(evidence)) if "sample" in verbs else []
     for name, missing in catalog.evaluations(verbs).items():
         entry = catalog.metrics()[name]
-        if missing or not all(evidence.suits(parameter) for parameter in entry.parameters):
+        if missing or not suits(evidence, entry):
             continue
-        metric = getattr(importlib.import_module(f"pofxy.metrics.{name}"), entry.public)
-        arguments = {parameter: evidence.get(parameter) for parameter in entry.parameters}
-        value, low, high = _with_interval(metric, arguments)
-        low, high = max(low, entry.constants.get("LOWEST", -math.inf)), min(high, entry.constants.get("HIGHEST", math.inf))
-        if not math.isfinite(value):
-            raise ValueError(f"metric {name} is {value}")
-        lengths = {len(argument) for argument in arguments.values() if isinstance(argument, np.ndarray)}
-        rows.append(
-            {
-                "metric": name,
-                "value": value,
-                "ci_low": low,
-                "ci_high": high,
-                "higher_is_better": entry.constants["HIGHER_IS_BETTER"],
-                "unit": entry.constants["UNIT"],
-                "estimator": ", ".join(sorted({text for p in entry.parameters if (text := evidence.estimator(p))})),
-                "split": "test",
-                "n": min(lengths),
-            }
-        )
-    return rows
+        metric = public(entry)
+        for asked in _asked(evidence, entry):
+            value, low, high, values = intervals.measure(metric, asked.arguments)
+            lengths = {len(argument) for argument in asked.arguments.values() if isinstance(argument, np.ndarray)}
+            passport = asked.estimator
+            if asked.common_error:
+                low, high = _widened(metric, asked, value, low, high)
+            if several and set(entry.parameters) & OF_EACH_DRAW:
+                found = [_value(public(entry), _arguments(draw, entry)) for draw in several]
+                value, (low, high) = float(np.mean(found)), intervals.spread(np.array(found))
+                passport += f", {len(several)} draws"
+            if not math.isfinite(value):
+                raise ValueError(f"metric {name} is {value}")
+            known = entry.constants
+            rows.append(
+                {
+                    "metric": name,
+                    "value": value,
+                    "ci_low": max(low, known.get("LOWEST", -math.inf)),
+                    "ci_high": min(high, known.get("HIGHEST", math.inf)),
+                    "higher_is_better": known["HIGHER_IS_BETTER"],
+                    "unit": known["UNIT"],
+                    "estimator": passport,
+                    "split": asked.split,
+                    "n": min(lengths),
+                }
+            )
+            of_test = values is not None and asked.split == "test" and len(values) == len(evidence.images)
+            if of_test and not any(parameter.startswith("sample_") for parameter in entry.parameters):
+                per_image.setdefault(name, values)
+    return rows, per_image
+
+
+def suits(evidence: Evidence, entry: catalog.Entry) -> bool:
+    """Whether a metric makes sense for this model and data set: a table has no sharpness."""
+    if entry.constants.get("IMAGES_ONLY") and len(evidence.spec.shape) != 3:
+        return False
+    return all(evidence.suits(parameter) for parameter in entry.parameters)
+
+
+def public(entry: catalog.Entry) -> Callable:
+    """The function of a metric's file."""
+    return getattr(importlib.import_module(f"pofxy.metrics.{entry.name}"), entry.public)
 
 
 def curves(evidence: Evidence, verbs: tuple[str, ...]) -> list[dict]:
-    """A row for each place of each curve that the verbs allow: the accuracy there, as tables.CURVE names it."""
+    """A row for each place of each curve that the verbs allow: the mean there, as tables.CURVE names it."""
     rows = []
     for name, entry in catalog.probes().items():
         if not set(entry.constants["NEEDS"]) & set(verbs) or not evidence.suits(name):
             continue
-        flags = evidence.probe(name)
-        for c, condition in enumerate(flags.conditions):
-            for p, place in enumerate(flags.places):
-                right, n = int(flags.right[:, c, p].sum()), len(flags.right)
-                low, high = wilson(right, n)
+        found = evidence.probe(name)
+        for c, condition in enumerate(found.conditions):
+            for p, place in enumerate(found.places):
+                values = found.values[:, c, p].numpy()
+                share = values.dtype == bool
+                low, high = intervals.wilson(int(values.sum()), len(values)) if share else intervals.of_mean(values)
                 place = {"curve": entry.constants["CURVE"], "condition": condition, "at": place, "draw": 0}
-                value = {"value": right / n, "ci_low": low, "ci_high": high, "unit": "accuracy", "estimator": ""}
-                rows.append(place | value | {"split": "test", "n": n})
+                value = {"value": float(values.mean()), "ci_low": low, "ci_high": high, "unit": entry.constants["UNIT"]}
+                rows.append(place | value | {"estimator": "", "split": "test", "n": len(values)})
     return rows
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share, E. B. Wilson, JASA 1927: it holds near 0 and 1, too."""
-    share, z = right / n, 1.96
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+def keep(evidence: Evidence, verbs: tuple[str, ...], per_image: dict[str, np.ndarray], folder: Path) -> None:
+    """Writes what pairs of models are compared by, as far as the model gives it.
 
-
-def _with_interval(metric, arguments: dict) -> tuple[float, float, float]:
-    rng = np.random.default_rng(0)
-    found = metric(**arguments)
-    if np.ndim(found) == 1:
-        n = len(found)
-        means = np.array([found[rng.integers(n, size=n)].mean() for _ in range(BOOTSTRAP_OF_MEANS)])
-        low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        return float(found.mean()), float(low), float(high)
-    # A resampled set has fewer distinct rows, which moves a distance up: the bootstrap gives the spread, not the centre.
-    values = []
-    for _ in range(BOOTSTRAP_OF_STATISTICS):
-        rows: dict[bool, np.ndarray] = {}
-        drawn = {}
-        for name, argument in arguments.items():
-            if isinstance(argument, np.ndarray):
-                # Samples and test images are drawn apart; what belongs to one image stays together.
-                index = rows.setdefault(name.startswith("sample_"), rng.integers(len(argument), size=len(argument)))
-                argument = argument[index]
-            drawn[name] = argument
-        values.append(metric(**drawn))
-    half = 1.96 * float(np.std(values, ddof=1))
-    return float(found), float(found) - half, float(found) + half
-
-
-def keep_predictions(evidence: Evidence, verbs: tuple[str, ...], folder: Path) -> None:
-    """labels.npy (N,) and probabilities.npy (N, K) float32, as far as the model gives them: pairs are compared by them."""
+    labels.npy (N,), probabilities.npy (N, K) float32, per_image/{metric}.npy (N,) float32, and codes_map.npy, the codes of the
+    first test images in two dimensions.
+    """
     with files.atomic(folder) as temporary:
-        temporary.mkdir(parents=True)
+        (temporary / "per_image").mkdir(parents=True)
         if "predict" in verbs:
             np.save(temporary / "labels.npy", evidence.get("predict"))
         if "predict_proba" in verbs:
             np.save(temporary / "probabilities.npy", evidence.get("predict_proba").astype(np.float32))
+        if "encode" in verbs:
+            np.save(temporary / "codes_map.npy", evidence.get("code_map"))
+        for name, values in per_image.items():
+            np.save(temporary / "per_image" / f"{name}.npy", values.astype(np.float32))
 
 
-def draw_pictures(evidence: Evidence, folder: Path) -> str:
-    """Draws what the model lets one see: reconstructions.png, test images above their reconstructions, and learned.png.
+def code_baselines(evidence: Evidence) -> dict[str, float]:
+    """The scores of codes, for principal components of as many dimensions."""
+    entries = catalog.metrics()
+    return {name: _value(public(entries[name]), _arguments(evidence.pca, entries[name])) for name in CODE_SCORES}
 
-    Returns:
-        The caption of learned.png; "" where the model has no picture of what it learned, or the data set is a table.
-    """
-    model, images = evidence.model, len(evidence.spec.shape) == 3
-    learned = None
-    if images and hasattr(model, "picture"):
-        with protocol.evaluation_mode(model):
-            learned = model.picture(evidence.images[:PROBED], evidence.labels[:PROBED])
-    with files.atomic(folder) as temporary:
-        temporary.mkdir(parents=True)
-        if hasattr(model, "reconstruct") and images:
-            x = evidence.images[:RECONSTRUCTIONS_SHOWN]
-            grid = torch.cat([x, protocol.apply(model, "reconstruct", x)])
-            save_grid(temporary / "reconstructions.png", grid, columns=len(x))
-        if learned is not None:
-            save = save_signed_grid if learned.signed else save_grid
-            save(temporary / "learned.png", learned.images.detach().cpu(), learned.columns, learned.side)
-    return learned.caption if learned is not None else ""
+
+def _asked(evidence: Evidence, entry: catalog.Entry) -> Iterator[Asked]:
+    kind = next((parameter for parameter in entry.parameters if parameter in likelihood.KINDS), None)
+    if kind is None:
+        names = sorted({text for parameter in entry.parameters if (text := evidence.estimator(parameter))})
+        yield Asked(_arguments(evidence, entry), ", ".join(names))
+        return
+    others = {parameter: evidence.get(parameter) for parameter in entry.parameters if parameter != kind}
+    for split in ("test", "train"):
+        for estimate in evidence.estimates(kind, split):
+            yield Asked({kind: estimate.values.numpy()} | others, estimate.estimator, split, estimate.common_error)
+
+
+def _arguments(evidence: Evidence, entry: catalog.Entry) -> dict:
+    return {parameter: evidence.get(parameter) for parameter in entry.parameters}
+
+
+def _value(metric: Callable, arguments: dict) -> float:
+    found = metric(**arguments)
+    return float(found[0] if isinstance(found, tuple) else np.mean(found))
+
+
+def _draws(evidence: Evidence) -> Iterator[Evidence]:
+    """Other samples of a reference whose floor is a distribution: as many sets as it asks for in `redraws`."""
+    labels = evidence.asked if protocol.is_conditional(evidence.model) else None
+    for draw in range(getattr(evidence.model, "redraws", 0)):
+        protocol.seeded(evidence.seed + 1 + draw)
+        yield evidence.redrawn(labels)
+
+
+def _widened(metric: Callable, asked: Asked, value: float, low: float, high: float) -> tuple[float, float]:
+    """The interval with the error that all values share, as of a normaliser: independent of that of the images."""
+    first, *_ = asked.arguments
+    shifted = metric(**asked.arguments | {first: asked.arguments[first] + asked.common_error})
+    shared = 1.96 * abs(float(np.mean(shifted)) - value)
+    return value - math.hypot(value - low, shared), value + math.hypot(high - value, shared)

@@ -47,3 +47,25 @@ def save_grid(path: Path, x: Tensor, columns: int = 10, side: int = 56, gap: int
         picture[top : top + height, left : left + width] = tile
     with files.atomic(path) as temporary:
         Image.fromarray(picture.squeeze(2) if channels == 1 else picture).save(temporary, format="PNG", optimize=True)
+
+
+def save_scatter(path: Path, x: Tensor, labels: Tensor | None = None) -> None:
+    """Writes the first two columns of table rows as points of a square, the classes in colours.
+
+    Args:
+        path: of the PNG.
+        x: (N, D) in [0, 1]; of a single column, the second one is 0.
+        labels: (N,), or None where there are none.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    column = x[:, 1] if x.shape[1] > 1 else torch.zeros(len(x))
+    figure, plot = pyplot.subplots(figsize=(3.2, 3.2), dpi=180, layout="constrained")
+    plot.scatter(x[:, 0], column, s=4, c=None if labels is None else labels, cmap="tab10", vmin=0, vmax=9, linewidths=0)
+    plot.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[], aspect="equal")
+    with files.atomic(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    pyplot.close(figure)

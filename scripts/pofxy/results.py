@@ -9,6 +9,9 @@ from pofxy import files, plan, tables, tracking
 from pofxy.provenance import provenance
 from pofxy.run import Run
 
+# Between which references a value is placed; of the ceilings, the first that a data set has.
+FLOOR, CEILINGS = "real_train", ("independent_pixels", "noise")
+
 
 def collect(config: dict) -> None:
     """Writes scores.csv, curves.csv and runs.csv of what is there, whole study or not, and sends all that waits to MLflow."""
@@ -26,7 +29,7 @@ def collect(config: dict) -> None:
             scores += files.read_csv(_folder(results, run) / "scores.csv")
             curves += files.read_csv(_folder(results, run) / "curves.csv")
             curves += _learning_curve(results, run, scores) if plan.learns(config, run) else []
-    files.write_csv(results / "report/scores.csv", scores, tables.SCORES)
+    files.write_csv(results / "report/scores.csv", _positioned(scores), tables.SCORES)
     files.write_csv(results / "report/curves.csv", curves, tables.CURVES)
     files.write_csv(results / "report/runs.csv", rows, tables.RUNS)
 
@@ -59,6 +62,27 @@ def _learning_curve(results: Path, run: Run, scores: list[dict]) -> list[dict]:
     return [*rows, {column: whole.get(column) for column in tables.CURVES} | place]
 
 
+def _positioned(scores: list[dict]) -> list[dict]:
+    """The scores with the place of each between what real images reach, 0, and what pixels reach that know nothing of each other, 1.
+
+    A table has no pixels: its ceiling is noise. Where floor and ceiling are one, or one of them lacks, there is no place.
+    """
+    ends: dict[tuple, dict[str, float]] = {}
+    for row in scores:
+        if row["family"] == "reference":
+            ends.setdefault(_scale(row), {}).setdefault(row["model"], float(row["value"]))
+    for row in scores:
+        known = ends.get(_scale(row), {})
+        floor, ceiling = known.get(FLOOR), next((known[name] for name in CEILINGS if name in known), None)
+        if None not in (floor, ceiling) and floor != ceiling:
+            row["position"] = (float(row["value"]) - floor) / (ceiling - floor)
+    return scores
+
+
+def _scale(row: dict) -> tuple:
+    return row["dataset"], row["metric"], row["unit"], row["split"]
+
+
 def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
     results = Path(config["results"])
     status, reason = _status(config, run, runs)
@@ -88,8 +112,8 @@ def _status(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
     """
     results, learns = Path(config["results"]), plan.learns(config, run)
     folder, data, judged = _folder(results, run), results / "data" / run.dataset, run.family != "judge"
-    sampled = judged and "sample" in run.verbs
-    judges = [_folder(results, other) for other in runs if sampled and (other.family, other.dataset) == ("judge", run.dataset)]
+    sampled, by_net = judged and "sample" in run.verbs, judged and plan.judged_by_net(run.verbs)
+    judges = [_folder(results, other) for other in runs if by_net and (other.family, other.dataset) == ("judge", run.dataset)]
     needed = [place / "train.json" for place in (folder, *judges)]
     needed += [data / "spec.json", *[folder / "sample.json"] * sampled, *[folder / "scores.csv"] * judged]
     needed += [folder / "learning/curve.csv"] * learns

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pofxy import cost, files, protocol, store
-from pofxy.pictures import save_grid
+from pofxy.pictures import save_grid, save_scatter
 
 SHOWN = 100
 
@@ -21,15 +21,20 @@ class Outputs:
     cost: str
 
 
-def sample(model_folder: str, n: int, seed: int, outputs: Outputs, tracker) -> None:
+def sample(model_folder: str, n: int, counts: list[int], seed: int, outputs: Outputs, tracker) -> None:
     """Draws n samples.
 
-    A conditional model is asked for every class in turn, so the classes are as frequent as each other and row 1 of the grid shows
-    one of each (K = 10); the labels of an unconditional model's samples are -1.
+    Args:
+        model_folder: of the fitted model.
+        n: samples to draw.
+        counts: train images of each class, (K,): a conditional model is asked for the classes as often as they occur.
+        seed: of the draw.
+        outputs: written whole or not at all. The labels of an unconditional model's samples are -1.
+        tracker: hears of the grid and the seconds.
     """
     model = store.load_model(model_folder)
     spec = store.load_spec(files.read_json(f"{model_folder}/model.json")["spec"])
-    labels = torch.arange(n) % spec.classes if protocol.is_conditional(model) else None
+    labels = in_turn(counts, n) if protocol.is_conditional(model) else None
     protocol.seeded(seed)
     with cost.stopwatch() as took:
         x = protocol.draw(model, n, labels)
@@ -38,8 +43,23 @@ def sample(model_folder: str, n: int, seed: int, outputs: Outputs, tracker) -> N
     for path, array in ((outputs.x, x), (outputs.y, labels if labels is not None else torch.full((n,), -1))):
         with files.atomic(path) as temporary:
             np.save(temporary, array.numpy())
-    save_grid(outputs.grid, x[:SHOWN], columns=spec.classes if labels is not None else 10)
+    if x.dim() == 4:
+        save_grid(outputs.grid, x[:SHOWN], columns=spec.classes if labels is not None else 10)
+    else:
+        save_scatter(outputs.grid, x, labels)
     files.write_json(outputs.cost, {"sample_seconds": took["seconds"], "sample_core_seconds": took["core_seconds"], "n": n})
     tracker.metrics({"cost/sample_seconds_per_1000": 1000 * took["seconds"] / n})
     tracker.artifact(outputs.grid, "samples")
     tracker.flush()
+
+
+def in_turn(counts: list[int], n: int) -> torch.Tensor:
+    """n labels, (n,) int64, in the proportions of the counts (K,); those of equal counts take turns: 0, 1, .. K - 1, 0, 1, .."""
+    share = n * torch.tensor(counts, dtype=torch.float64) / sum(counts)
+    number = share.floor().long()
+    # The largest remainders get what rounding down left over.
+    number[(share - number).sort(descending=True, stable=True).indices[: n - int(number.sum())]] += 1
+    labels = torch.arange(len(counts)).repeat_interleave(number)
+    # Each class is spread evenly over the row.
+    place = torch.cat([(torch.arange(int(k)) + 0.5) / k for k in number if k])
+    return labels[place.sort(stable=True).indices]

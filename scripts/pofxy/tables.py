@@ -3,7 +3,8 @@
 # What a score says of itself, and in scores.csv whose it is.
 SCORE = ("metric", "value", "ci_low", "ci_high", "higher_is_better", "unit", "estimator", "split", "n")
 WHOSE = ("dataset", "model", "family", "seed")
-SCORES = (*WHOSE, *SCORE)
+# `position`: 0 where the value is that of the floor `real_train`, 1 where it is that of the ceiling.
+SCORES = (*WHOSE, *SCORE, "position")
 
 # curves.csv: a score under one condition at one place of a curve. `draw` counts training subsets where a curve has several.
 CURVE = ("curve", "condition", "at", "draw", "value", "ci_low", "ci_high", "unit", "estimator", "split", "n")

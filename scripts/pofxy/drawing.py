@@ -1,0 +1,68 @@
+"""The pictures that an evaluation leaves: what a model lets one see, beside the images that it is to be compared with."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pofxy import files, protocol
+from pofxy.evidence import PROBED, Evidence
+from pofxy.pictures import save_grid, save_signed_grid
+from pofxy.probes import generator
+from pofxy.probes._inpainting import filled_in
+
+SHOWN = 10
+# Of the noise in denoised.png.
+SIGMA = 0.3
+# Groups of a sample and its nearest training images, side by side.
+GROUPS, NEAREST = 3, 3
+
+
+def draw(evidence: Evidence, folder: Path) -> str:
+    """Writes a picture for each of reconstruct, inpaint and sample, and one of what was learned. Tables have none.
+
+    reconstructions.png: test images above their reconstructions. denoised.png: test images, under noise, and as they come back.
+    inpaintings.png: test images with a part hidden, above what was put there. nearest.png: samples, each beside the three train
+    images that are nearest to it. learned.png: the model's own `picture`.
+
+    Returns:
+        The caption of learned.png; "" where there is none.
+    """
+    model, learned = evidence.model, None
+    with files.atomic(folder) as temporary:
+        temporary.mkdir(parents=True)
+        if len(evidence.spec.shape) != 3:
+            return ""
+        x = evidence.images[:SHOWN]
+        if hasattr(model, "picture"):
+            with protocol.evaluation_mode(model):
+                learned = model.picture(evidence.images[:PROBED], evidence.labels[:PROBED])
+            save = save_signed_grid if learned.signed else save_grid
+            save(temporary / "learned.png", learned.images.detach().cpu(), learned.columns, learned.side)
+        if hasattr(model, "reconstruct"):
+            save_grid(temporary / "reconstructions.png", torch.cat([x, protocol.apply(model, "reconstruct", x)]), columns=len(x))
+            save_grid(temporary / "denoised.png", _denoised(model, x), columns=len(x))
+        if hasattr(model, "inpaint"):
+            save_grid(temporary / "inpaintings.png", _inpainted(model, x), columns=len(x))
+        if evidence.samples is not None:
+            save_grid(temporary / "nearest.png", _nearest(evidence), columns=GROUPS * (1 + NEAREST))
+    return learned.caption if learned is not None else ""
+
+
+def _denoised(model, x: Tensor) -> Tensor:
+    """Three rows: x (N, C, H, W), x under noise, and what comes back of it; (3 N, C, H, W)."""
+    noisy = (x + SIGMA * torch.randn(x.shape, generator=generator())).clamp(0, 1)
+    return torch.cat([x, noisy, protocol.apply(model, "reconstruct", noisy)])
+
+
+def _inpainted(model, x: Tensor) -> Tensor:
+    """Two rows for each mask: x (N, C, H, W) with what is hidden in grey, and filled in; after one of x as it is."""
+    pairs = [torch.cat([torch.where(known, x, 0.5), filled]) for known, filled in filled_in(model, x)]
+    return torch.cat([x, *pairs])
+
+
+def _nearest(evidence: Evidence) -> Tensor:
+    """Each row: GROUPS samples, each before the NEAREST train images that lie nearest to it."""
+    shown = min(GROUPS * SHOWN, len(evidence.samples))
+    neighbors = evidence.unseen[evidence.nearest_train[1][:shown]]  # (n, 3, C, H, W)
+    return torch.cat([evidence.samples[:shown, None], neighbors], 1).flatten(0, 1)
