@@ -43,7 +43,7 @@ def other_datasets(wildcards):
 
 def weights_of_inception(wildcards):
     """The file of the standard feature net's weights, where the config names one."""
-    return [config["inception"]] if config["inception"] not in (None, "download") else []
+    return plan.weights(config)
 
 
 def sources_of_evaluation(wildcards):

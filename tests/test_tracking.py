@@ -142,13 +142,13 @@ def run_jobs(folder, run, x, y):
     fitting.fit(run, SETTINGS.get(run.model, {}), data, outputs, [], 600, ORIGIN, tracker)
     if run.model == "vae":
         outputs = sampling.Outputs(*(str(place / name) for name in ("x.npy", "y.npy", "samples.png", "sample.json")))
-        sampling.sample(str(place / "model"), 20, 0, outputs, tracker)
+        sampling.sample(str(place / "model"), 20, [1] * SPEC.classes, 0, outputs, tracker)
         files.write_csv(place / "scores.csv", [], ["metric"])
     else:
         outputs = evaluation.Outputs(
             *(str(place / name) for name in ("scores.csv", "curves.csv", "pictures", "predictions", "evaluate.json"))
         )
-        evidence = evaluation.Evidence(store.load_model(place / "model"), x, y, SPEC, mean=x.mean(0))
+        evidence = evaluation.Evidence(store.load_model(place / "model"), (x, y), (x, y), SPEC)
         evaluation.evaluate(evidence, run, outputs, tracker)
         tracker.flush()
     (place / "logs").mkdir()

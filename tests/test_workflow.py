@@ -18,7 +18,8 @@ from pofxy import tables
 SMOKE = ("--configfile", "config/smoke.yaml")
 RESULTS = Path("results/smoke")
 MODELS = {"logistic_regression", "linear_svm", "lenet", "gaussian_naive_bayes", "vae", "dcgan"}
-ALL = {*MODELS, "real_train", "independent_pixels"}
+REFERENCES = {"real_train", "independent_pixels", "noise", "copycat", "one_per_class"}
+ALL = MODELS | REFERENCES
 
 # One worker runs these one after the other: each waits on the machine's cores anyhow.
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -74,7 +75,8 @@ def comment(text):
 def test_the_tables_keep_their_contract(smoke):
     with (smoke.folder / RESULTS / "report/scores.csv").open() as file:
         assert (
-            file.readline() == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,split,n\n"
+            file.readline()
+            == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,split,n,position\n"
         )
     with (smoke.folder / RESULTS / "report/runs.csv").open() as file:
         assert file.readline() == (
@@ -89,17 +91,38 @@ def test_the_tables_keep_their_contract(smoke):
     assert {row["model"] for row in scores} == ALL
     got = {model: {row["metric"] for row in scores if row["model"] == model} for model in ALL}
     labels = {"accuracy", "balanced_accuracy", "macro_f1", "robustness", "missing_pixels"}
-    classifies = labels | {"log_loss", "brier_score", "expected_calibration_error", "auroc", "adversarial"}
+    differentiable = {"auroc", "adversarial", "outliers_energy"}
+    classifies = labels | differentiable | {"log_loss", "brier_score", "expected_calibration_error", "outliers_softmax"}
     assert got["logistic_regression"] == got["lenet"] == classifies
-    assert got["linear_svm"] == labels | {"auroc", "adversarial"}, "it gives scores, and no probabilities"
-    assert got["gaussian_naive_bayes"] == classifies | {"bits_per_dim", "frechet_distance"}
-    assert got["vae"] == {"bits_per_dim", "reconstruction_mse", "psnr", "frechet_distance"}
-    assert got["dcgan"] == got["real_train"] == {"frechet_distance"}
+    assert got["linear_svm"] == labels | differentiable, "it gives scores, and no probabilities"
+    samples = {"frechet_distance", "frechet_distance_infinity", "kernel_distance", "precision", "recall", "density", "coverage"}
+    samples |= {"inception_score", "two_sample_test", "different_bins", "distinct_classes", "class_entropy", "sure_samples"}
+    samples |= {"sharpness", "brightness", "nearest_neighbor_ratio", "memorisation_p_value", "authenticity"}
+    conditional = samples | {"label_agreement", "train_on_synthetic", "train_on_union"}
+    likelihood = {"bits_per_dim", "outliers_likelihood", "outliers_typicality"}
+    filled = {"inpainting_error", "inpainting_labels"}
+    rebuilt = {"reconstruction_mse", "psnr", "ssim", "denoising"}
+    codes = {"linear_probe", "code_neighbors", "code_nmi", "code_ari", "code_trustworthiness"}
+    assert got["gaussian_naive_bayes"] == classifies | likelihood | conditional | filled
+    assert got["vae"] == likelihood | samples | filled | rebuilt | codes
+    assert got["dcgan"] == samples
+    assert got["real_train"] == got["copycat"] == got["one_per_class"] == conditional
+    assert got["independent_pixels"] == likelihood | samples | filled and got["noise"] == likelihood | samples
     for row in scores:
         assert set(row) == set(tables.SCORES)
         assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
-        assert row["split"] == "test" and int(row["n"]) == 360 and row["unit"] and row["higher_is_better"] in ("True", "False")
-        assert row["estimator"] or row["metric"] not in ("bits_per_dim", "frechet_distance"), row
+        assert row["unit"] and row["higher_is_better"] in ("True", "False")
+        assert row["split"] == ("train" if row["split"] == "train" and row["metric"] == "bits_per_dim" else "test"), row
+        assert int(row["n"]) == 360 or row["metric"] == "different_bins", row
+        of_images = row["metric"] in likelihood | samples - {"outliers_likelihood", "outliers_typicality"}
+        assert row["estimator"] or not of_images or row["metric"].startswith("outliers"), row
+        assert bool(row["position"]) == (row["metric"] in samples), "floor and ceiling both sample, and no more"
+    one_unit = {(row["dataset"], row["metric"]): set() for row in scores}
+    for row in scores:
+        one_unit[row["dataset"], row["metric"]].add(row["unit"])
+    assert all(len(units) == 1 for units in one_unit.values()), "never two units under one name"
+    estimators = [row["estimator"] for row in scores if row["model"] == "vae" and row["metric"] == "bits_per_dim"]
+    assert estimators == ["IWAE-512", "IWAE-64", "ELBO"] * 2, "of test and of train"
     for row in runs:
         assert int(row["parameters"]) > 0 and float(row["fit_seconds"]) >= 0 and float(row["peak_mb"]) > 50
         assert int(row["model_bytes"]) > 0 and len(row["mlflow_run_id"]) == 32
@@ -113,12 +136,17 @@ def test_every_classifier_has_its_curves(smoke):
     curves, scores = rows(smoke, "curves.csv"), rows(smoke, "scores.csv")
     accuracy = {row["model"]: float(row["value"]) for row in scores if row["metric"] == "accuracy"}
     of = {model: {row["curve"] for row in curves if row["model"] == model} for model in ALL}
-    every = {"robustness", "missing_pixels", "adversarial", "learning_curve"}
-    for model in ALL:
-        assert of[model] == (every if model in accuracy else set()), model
+    labels = {"robustness", "missing_pixels", "adversarial", "learning_curve"}
+    every = labels | {"outliers_energy", "outliers_softmax"}
+    density, filled = {"outliers_likelihood", "outliers_typicality"}, {"inpainting", "inpainting_labels"}
+    assert of["lenet"] == of["logistic_regression"] == every and of["linear_svm"] == every - {"outliers_softmax"}
+    assert of["gaussian_naive_bayes"] == every | density | filled
+    assert of["vae"] == density | filled | {"denoising", "code_probes"}
+    assert of["independent_pixels"] == density | filled and of["noise"] == density
+    assert not of["dcgan"] | of["real_train"] | of["copycat"] | of["one_per_class"]
     for row in curves:
         assert set(row) == set(tables.CURVES) and 0 <= float(row["value"]) <= 1 and int(row["n"]) == 360
-        if row["curve"] != "learning_curve" and float(row["at"]) == 0:
+        if row["curve"] in labels - {"learning_curve"} and float(row["at"]) == 0:
             assert float(row["value"]) == pytest.approx(accuracy[row["model"]]), "nothing is changed there"
     learned = [row for row in curves if row["curve"] == "learning_curve" and row["model"] == "logistic_regression"]
     assert [(float(row["at"]), row["draw"]) for row in learned] == [(1, "0"), (5, "0"), (1, "1"), (5, "1"), (125.7, "0")]
@@ -131,7 +159,34 @@ def test_the_scores_mean_what_they_say(smoke):
     """Even a few steps of training, on real digits: the classifiers have learned, and the floor lies below the ceiling."""
     value = {(row["model"], row["metric"]): float(row["value"]) for row in rows(smoke, "scores.csv")}
     assert value["logistic_regression", "accuracy"] > 0.93 and value["gaussian_naive_bayes", "accuracy"] > 0.85
-    assert value["real_train", "frechet_distance"] < 0.3 * value["independent_pixels", "frechet_distance"]
+
+
+def test_the_references_are_what_the_measures_say_of_them(smoke):
+    """The metrics' own test: what each reference is made to be, each measure must see."""
+    table = [row for row in rows(smoke, "scores.csv") if row["split"] == "test"]
+    value = {(row["model"], row["metric"]): float(row["value"]) for row in table}
+    ends = {(row["model"], row["metric"]): (float(row["ci_low"]), float(row["ci_high"])) for row in table}
+    floor, ceiling = "real_train", "independent_pixels"
+    for metric in ("frechet_distance", "frechet_distance_infinity", "kernel_distance", "two_sample_test", "different_bins"):
+        assert value[floor, metric] < 0.35 * value[ceiling, metric], metric
+        assert value[ceiling, metric] < value["noise", metric] or metric == "different_bins", metric
+    for metric in ("precision", "recall", "density", "coverage", "inception_score", "sure_samples"):
+        assert value[floor, metric] > 1.2 * value[ceiling, metric] > 1.2 * value["noise", metric], metric
+    assert ends[floor, "two_sample_test"][0] < 0.5 < ends[floor, "two_sample_test"][1]
+    assert all(ends[floor, metric][0] < 1 < ends[floor, metric][1] for metric in ("sharpness", "brightness"))
+    # A copycat has the smallest distance of all but other real images, and is caught.
+    generative = MODELS & {model for model, metric in value if metric == "authenticity"}
+    for model in generative | REFERENCES - {floor, "copycat"}:
+        assert value["copycat", "frechet_distance"] < value[model, "frechet_distance"], model
+    low, high = ends[floor, "frechet_distance"]
+    assert low <= value["copycat", "frechet_distance"] <= high, "as far from the test split as real images are"
+    assert value["copycat", "authenticity"] == 0 and value["copycat", "memorisation_p_value"] <= 0.01
+    assert value[floor, "memorisation_p_value"] > 0.05 and 0.4 < value[floor, "authenticity"] < 0.6
+    # One image of each class: faithful, and of no variety.
+    assert value["one_per_class", "precision"] > 0.9 and value["one_per_class", "recall"] < 0.1
+    assert value["one_per_class", "coverage"] < 0.3 * value[floor, "coverage"]
+    assert value["one_per_class", "train_on_synthetic"] < 0.8 < value[floor, "train_on_synthetic"]
+    assert value["real_train", "label_agreement"] > 0.9
 
 
 def test_every_run_leaves_its_files(smoke):

@@ -169,6 +169,16 @@ def local_files(source: Source) -> list[str]:
     return sorted(str(file) for file in path.iterdir() if file.is_file()) if path.is_dir() else [str(path)]
 
 
+def weights(config: dict) -> list[str]:
+    """The user's own file of the standard feature net's weights; none where it is off or downloaded."""
+    named = config.get("inception")
+    if named in (None, "download"):
+        return []
+    if not Path(named).is_file():
+        raise ConfigError(f"inception: there is no {named}")
+    return [named]
+
+
 # Seconds of a job where no earlier run tells: somewhat more than the default study took on one core.
 GUESSES = {"train": 7, "learn": 10, "sample": 2, "evaluate": 4}
 GUESS_OF_OTHERS = 3
