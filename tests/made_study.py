@@ -10,43 +10,161 @@ from pofxy import catalog, tables
 
 EVIL = 'ValueError: <script>alert(1)</script> & "quotes" {{ 7 * 7 }}'
 PASSPORT = list(tables.SCORES)
+WITHOUT_POSITION = [name for name in PASSPORT if name != "position"]
+NET = "feature_net 0a1b2c3d"
+# Scores of samples: as those of real train images, as those of independent pixels, half of the interval, estimator.
+SAMPLES = {
+    "frechet_distance_infinity": (1.9, 210.0, 0.9, NET),
+    "kernel_distance": (0.0004, 0.9, 0.002, NET),
+    "precision": (0.93, 0.02, 0.02, NET),
+    "recall": (0.92, 0.01, 0.02, NET),
+    "density": (1.01, 0.01, 0.05, NET),
+    "coverage": (0.95, 0.02, 0.02, NET),
+    "inception_score": (8.9, 1.6, 0.2, NET),
+    "two_sample_test": (0.51, 0.99, 0.02, NET),
+    "different_bins": (0.04, 0.97, 0.03, NET),
+    "distinct_classes": (1.0, 0.2, 0.0, NET),
+    "class_entropy": (1.0, 0.3, 0.02, NET),
+    "sharpness": (1.01, 2.6, 0.03, ""),
+    "brightness": (1.0, 1.1, 0.02, ""),
+    "sure_samples": (0.97, 0.3, 0.02, NET),
+    "nearest_neighbor_ratio": (1.02, 1.9, 0.02, ""),
+    "memorisation_p_value": (0.41, 1.0, 0.0, ""),
+    "authenticity": (0.62, 0.99, 0.03, ""),
+}
+
+
+def sampler(distance: float, at: float) -> dict:
+    """Scores of samples that lie at `at` between real train images, 0, and independent pixels, 1."""
+    found = {metric: (floor + at * (ceiling - floor), half, net) for metric, (floor, ceiling, half, net) in SAMPLES.items()}
+    return {"frechet_distance": (distance, 0.08 * distance, NET)} | found
+
+
 # model: (family, verbs, its scores as metric -> (value, half of its interval, estimator))
 MODELS = {
     "logistic_regression": (
         "discriminative",
-        "predict predict_proba",
+        "predict decision_function predict_proba",
         {"accuracy": (0.961, 0.02, ""), "log_loss": (0.131, 0.05, "")},
     ),
     "linear_svm": ("discriminative", "predict", {"accuracy": (0.953, 0.022, "")}),
     "lenet": ("discriminative", "predict predict_proba", {"accuracy": (0.986, 0.012, ""), "log_loss": (0.052, 0.02, "")}),
     "gaussian_naive_bayes": (
         "generative",
-        "predict predict_proba log_joint log_prob sample",
+        "predict predict_proba log_joint log_prob sample inpaint",
         {
             "accuracy": (0.911, 0.029, ""),
             "log_loss": (0.74, 0.2, ""),
             "bits_per_dim": (3.01, 0.05, "uniform-dequantised bound"),
-            "frechet_distance": (38.2, 4.1, "feature_net 0a1b2c3d"),
+            "bits_per_dim train": (2.94, 0.02, "uniform-dequantised bound"),
+            "label_agreement": (0.81, 0.02, NET),
+            "train_on_synthetic": (0.84, 0.03, ""),
+            "train_on_union": (0.97, 0.01, ""),
+            "inpainting_error": (0.071, 0.002, ""),
+            "inpainting_labels": (0.74, 0.03, ""),
+            **sampler(38.2, 0.17),
         },
     ),
     "vae": (
         "generative",
-        "log_prob_bound sample reconstruct encode",
+        "log_prob_bound sample reconstruct inpaint encode",
         {
             "bits_per_dim": (1.84, 0.03, "IWAE-32"),
-            "frechet_distance": (5.9, 0.8, "feature_net 0a1b2c3d"),
+            "bits_per_dim train": (1.62, 0.02, "IWAE-32"),
             "reconstruction_mse": (0.0121, 0.0006, ""),
             "psnr": (19.6, 0.3, ""),
+            "ssim": (0.87, 0.01, ""),
+            "denoising": (0.021, 0.001, ""),
+            "inpainting_error": (0.043, 0.002, ""),
+            "inpainting_labels": (0.86, 0.03, ""),
+            "linear_probe": (0.94, 0.02, ""),
+            "code_neighbors": (0.95, 0.02, ""),
+            "code_nmi": (0.71, 0.02, ""),
+            "code_ari": (0.62, 0.02, ""),
+            "code_trustworthiness": (0.97, 0.004, ""),
+            **sampler(5.5, 0.03),
         },
     ),
-    "dcgan": ("generative", "sample", {"frechet_distance": (5.2, 0.9, "feature_net 0a1b2c3d")}),
-    "real_train": ("reference", "sample", {"frechet_distance": (3.1, 0.5, "feature_net 0a1b2c3d")}),
+    "autoencoder": (
+        "generative",
+        "reconstruct encode",
+        {
+            "reconstruction_mse": (0.0091, 0.0005, ""),
+            "psnr": (20.8, 0.3, ""),
+            "ssim": (0.91, 0.01, ""),
+            "denoising": (0.026, 0.001, ""),
+            "linear_probe": (0.95, 0.02, ""),
+            "code_neighbors": (0.94, 0.02, ""),
+            "code_nmi": (0.66, 0.02, ""),
+            "code_ari": (0.58, 0.02, ""),
+            "code_trustworthiness": (0.98, 0.004, ""),
+        },
+    ),
+    "dcgan": (
+        "generative",
+        "sample",
+        sampler(5.2, 0.02) | {"memorisation_p_value": (0.0004, 0.0, ""), "authenticity": (0.31, 0.03, "")},
+    ),
+    "conditional_gan": (
+        "generative",
+        "sample",
+        sampler(6.4, 0.04)
+        | {
+            "label_agreement": (0.96, 0.01, NET),
+            "train_on_synthetic": (0.93, 0.02, ""),
+            "train_on_union": (0.985, 0.008, ""),
+            "kernel_distance": (-0.0006, 0.002, NET),
+        },
+    ),
+    "real_train": (
+        "reference",
+        "sample",
+        sampler(3.1, 0.0)
+        | {"label_agreement": (0.99, 0.01, NET), "train_on_synthetic": (0.975, 0.01, ""), "train_on_union": (0.98, 0.01, "")},
+    ),
     "independent_pixels": (
         "reference",
-        "log_prob sample",
-        {"bits_per_dim": (3.4, 0.02, "exact mass"), "frechet_distance": (221.0, 9.0, "feature_net 0a1b2c3d")},
+        "log_prob sample inpaint",
+        {
+            "bits_per_dim": (3.4, 0.02, "exact mass"),
+            "inpainting_error": (0.088, 0.002, ""),
+            "inpainting_labels": (0.31, 0.04, ""),
+            **sampler(221.0, 1.0),
+        },
+    ),
+    "noise": ("reference", "log_prob sample", {"bits_per_dim": (4.09, 0.0, "exact mass"), **sampler(410.0, 1.0)}),
+    "copycat": (
+        "reference",
+        "sample",
+        sampler(3.0, 0.0) | {"memorisation_p_value": (0.0, 0.0, ""), "authenticity": (0.0, 0.0, "")},
+    ),
+    "one_per_class": ("reference", "sample", sampler(60.0, 0.3) | {"recall": (0.02, 0.01, NET), "coverage": (0.03, 0.01, NET)}),
+}
+# The same for a table of two columns whose law is known.
+TABLE_MODELS = {
+    "logistic_regression": (
+        "discriminative",
+        "predict decision_function predict_proba",
+        {"accuracy": (0.902, 0.03, ""), "log_loss": (0.28, 0.05, "")},
+    ),
+    "gaussian_naive_bayes": (
+        "generative",
+        "predict predict_proba log_joint log_prob sample",
+        {
+            "accuracy": (0.871, 0.03, ""),
+            "log_loss": (0.34, 0.05, ""),
+            "log_density": (-2.31, 0.05, "exact density"),
+            "log_density train": (-2.29, 0.03, "exact density"),
+        },
+    ),
+    "independent_pixels": ("reference", "log_prob sample", {"log_density": (-2.9, 0.05, "exact density")}),
+    "oracle": (
+        "reference",
+        "predict predict_proba log_joint log_prob sample",
+        {"accuracy": (0.915, 0.03, ""), "log_loss": (0.231, 0.04, ""), "log_density": (-2.05, 0.04, "exact density")},
     ),
 }
+LAW = {"entropy": 2.06, "bayes_accuracy": 0.917, "bayes_log_loss": 0.229}
 # Strength of each condition's curve: how fast accuracy falls along it.
 CURVES = {
     "robustness": (
@@ -57,8 +175,24 @@ CURVES = {
     "missing_pixels": (["mean imputation"], [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 0.7),
     "adversarial": (["FGSM", "PGD"], [0, 0.02, 0.05, 0.1, 0.2, 0.3], 2.5),
 }
+# Other curves than accuracies: conditions, places, value at the first place, slope, unit.
+MORE_CURVES = {
+    "denoising": ("reconstruct", ["model", "Gaussian filter", "mean image"], [0.1, 0.2, 0.3, 0.5], "squared intensity"),
+    "inpainting": ("inpaint", ["lower half", "centre", "half the pixels"], [0], "squared intensity"),
+    "inpainting_labels": ("inpaint", ["lower half", "centre", "half the pixels"], [0], "accuracy"),
+    "code_probes": ("encode", ["linear probe", "k-NN", "PCA, linear probe", "PCA, k-NN"], [1, 10, 125.7], "accuracy"),
+    "outliers_likelihood": ("log_prob", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
+    "outliers_typicality": ("log_prob", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
+    "outliers_softmax": ("predict_proba", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
+    "outliers_energy": ("decision_function", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
+}
+BASELINES = {"code_nmi": 0.61, "code_ari": 0.5, "code_trustworthiness": 0.95}
+TEST = 100
 SIZES = [1, 2, 5, 10, 20, 50, 100, 125.7]
-WITHOUT_HISTORY = ("logistic_regression", "linear_svm", "gaussian_naive_bayes", "real_train", "independent_pixels")
+WITHOUT_HISTORY = (
+    *("logistic_regression", "linear_svm", "gaussian_naive_bayes"),
+    *(model for model, (family, *_) in MODELS.items() if family == "reference"),
+)
 COST = {
     "parameters": 12_000,
     "fit_seconds": 12.0,
@@ -71,29 +205,38 @@ COST = {
 
 
 def make_study(folder, bad: bool = True, seeds=(0,), datasets=("digits",)) -> dict:
-    """Plausible results of a study, two runs of which went wrong where `bad`; gives the study's config."""
+    """Plausible results of a study, two runs of which went wrong where `bad`; gives the study's config.
+
+    A data set called gaussians is a table whose law is known; all others are images.
+    """
     rng = np.random.default_rng(0)
     scores, runs, curves = [], [], []
     settings = {"vae_beta4": {"of": "vae", "beta": 4}, "dcgan_fast": {"of": "dcgan", "steps": 10}} if bad else {}
+    known = catalog.metrics()
     for dataset in datasets:
+        models = TABLE_MODELS if dataset == "gaussians" else MODELS
         _make_data(folder / "data" / dataset, dataset, rng)
-        for i, (model, (family, verbs, found)) in enumerate(MODELS.items()):
+        for i, (model, (family, verbs, found)) in enumerate(models.items()):
             for seed in seeds if family != "reference" else seeds[:1]:
-                _make_run(folder / "runs" / dataset / model / f"seed{seed}", model, verbs, rng)
-                if "accuracy" in found:
-                    whose = (dataset, model, family, seed)
+                place = folder / "runs" / dataset / model / f"seed{seed}"
+                _make_run(place, model, verbs, dataset != "gaussians", rng)
+                whose = (dataset, model, family, seed)
+                if "accuracy" in found and family != "reference" and dataset != "gaussians":
                     curves += _make_curves(whose, found["accuracy"][0], "log_joint" in verbs, seed == seeds[0], rng)
+                curves += _more_curves(whose, verbs.split(), rng) if dataset != "gaussians" else []
                 cost = {name: value * (1 + i) * rng.uniform(0.8, 1.2) for name, value in COST.items()}
                 for name in ("sample_seconds_per_1000", "predict_ms_per_image", "predict_ms_single"):
                     cost[name] = cost[name] if name.split("_")[0] in verbs.split() else ""
                 runs.append(
                     {"dataset": dataset, "model": model, "family": family, "seed": seed, "status": "ok", "verbs": verbs, **cost}
                 )
-                for metric, (value, half, estimator) in found.items():
-                    value += rng.normal() * half / 3
-                    known = catalog.metrics()[metric].constants
-                    passport = (known["HIGHER_IS_BETTER"], known["UNIT"], estimator, "test", 360)
-                    scores.append((dataset, model, family, seed, metric, value, value - half, value + half, *passport))
+                for name, (value, half, estimator) in found.items():
+                    metric, _, split = name.partition(" ")
+                    value += rng.normal() * half / 3 if half else 0
+                    constants = known[metric].constants
+                    passport = (constants["HIGHER_IS_BETTER"], constants["UNIT"], estimator, split or "test", 360)
+                    position = _position(metric, value, models) if not split else ""
+                    scores.append((*whose, metric, value, value - half, value + half, *passport, position))
         runs.append(
             {"dataset": dataset, "model": "feature_net", "family": "judge", "seed": 0, "status": "ok", "verbs": "encode", **COST}
         )
@@ -118,21 +261,35 @@ def make_study(folder, bad: bool = True, seeds=(0,), datasets=("digits",)) -> di
                     }
                 )
     (folder / "report").mkdir(parents=True)
-    pd.DataFrame(scores, columns=PASSPORT).to_csv(folder / "report/scores.csv", index=False)
+    pd.DataFrame(scores, columns=[*WITHOUT_POSITION, "position"]).to_csv(folder / "report/scores.csv", index=False)
     pd.DataFrame(curves, columns=list(tables.CURVES)).to_csv(folder / "report/curves.csv", index=False)
     pd.DataFrame(runs).to_csv(folder / "report/runs.csv", index=False)
     return {"study": "a made study", "datasets": list(datasets), "models": "all", "seeds": list(seeds), "settings": settings}
 
 
+def _position(metric, value, models) -> float | str:
+    """Between real train images, 0, and independent pixels, 1."""
+    ends = [models.get(model, ("", "", {}))[2].get(metric, (np.nan,))[0] for model in ("real_train", "independent_pixels")]
+    position = (value - ends[0]) / (ends[1] - ends[0]) if np.diff(ends)[0] else np.nan
+    return position if np.isfinite(position) else ""
+
+
 def _make_data(folder, name, rng):
     folder.mkdir(parents=True)
-    y = np.arange(100) % 10
-    x = (rng.uniform(size=(10, 1, 8, 8)) > 0.6)[y] * rng.uniform(0.5, 1, (100, 1, 8, 8))
+    y = np.arange(TEST) % 10
+    audit = {"duplicates": {"within_train": 3}, "counts": {"test": [10] * 10}}
+    if name == "gaussians":
+        y = y % 3
+        x = rng.normal(size=(TEST, 2)) * 0.5 + np.array([[0, 0], [2, 0], [1, 2]])[y]
+        spec = {"name": name, "shape": [2], "classes": 3, "levels": None, "class_names": ["a", "b", "c"]}
+        audit["law"] = LAW
+    else:
+        x = (rng.uniform(size=(10, 1, 8, 8)) > 0.6)[y] * rng.uniform(0.5, 1, (TEST, 1, 8, 8))
+        spec = {"name": name, "shape": [1, 8, 8], "classes": 10, "levels": 17, "class_names": ["<b>nought</b>", *"123456789"]}
     np.save(folder / "test_x.npy", x.astype(np.float32))
     np.save(folder / "test_y.npy", y)
-    spec = {"name": name, "shape": [1, 8, 8], "classes": 10, "levels": 17, "class_names": ["<b>nought</b>", *"123456789"]}
     (folder / "spec.json").write_text(json.dumps(spec))
-    (folder / "audit.json").write_text(json.dumps({"duplicates": {"within_train": 3}, "counts": {"test": [10] * 10}}))
+    (folder / "audit.json").write_text(json.dumps(audit))
 
 
 def _make_curves(whose, best, exact, first_seed, rng):
@@ -152,7 +309,27 @@ def _make_curves(whose, best, exact, first_seed, rng):
     return rows
 
 
-def _make_run(folder, model, verbs, rng):
+def _more_curves(whose, verbs, rng):
+    """Rows of curves.csv that are no accuracies under a probe, or none of a classifier."""
+    rows = []
+    for curve, (verb, conditions, places, unit) in MORE_CURVES.items():
+        if not any(able.startswith(verb) for able in verbs):
+            continue
+        for c, condition in enumerate(conditions):
+            for at in places:
+                value = {
+                    "denoising": (0.018 + 0.05 * at, 0.004 + 0.16 * at, 0.067)[min(c, 2)] if curve == "denoising" else 0,
+                    "inpainting": 0.04 + 0.02 * c,
+                    "inpainting_labels": 0.9 - 0.1 * c,
+                    "code_probes": 0.95 - (0.5 + 0.05 * c) * np.exp(-at / 8),
+                }.get(curve, (0.99, 0.7, 0.93, 0.28)[c] if "likelihood" in curve else (0.9, 0.55, 0.8, 0.85)[c])
+                value += 0 if curve == "denoising" and c else rng.normal() * 0.004
+                low, high = value - 0.02 * abs(value), value + 0.02 * abs(value)
+                rows.append((*whose, curve, condition, at, 0, value, low, high, unit, "", "test", 360))
+    return rows
+
+
+def _make_run(folder, model, verbs, images, rng):
     (folder / "logs").mkdir(parents=True)
     (folder / "pictures").mkdir()
     (folder / "logs/train.tsv").write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t640\n")
@@ -164,19 +341,30 @@ def _make_run(folder, model, verbs, rng):
         "machine": {"cores": 2},
     }
     (folder / "train.json").write_text(json.dumps({"provenance": origin}))
-    (folder / "evaluate.json").write_text(json.dumps({"predict_ms_per_image": 0.1, "learned": "what <it> learned"}))
+    (folder / "predictions").mkdir()
+    said = {"predict_ms_per_image": 0.1, "learned": "what <it> learned"}
+    if "encode" in verbs.split():
+        said["baselines"] = BASELINES
+        y = np.arange(TEST) % 10
+        angle = 2 * np.pi * y / 10
+        codes = 3 * np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(size=(TEST, 2))
+        np.save(folder / "predictions/codes_map.npy", codes)
+    (folder / "evaluate.json").write_text(json.dumps(said))
     if "predict" in verbs.split():
-        (folder / "predictions").mkdir()
-        score = rng.normal(size=(100, 10)) * 1.2
-        score[np.arange(100), np.arange(100) % 10] += 4
+        score = rng.normal(size=(TEST, 10)) * 1.2
+        score[np.arange(TEST), np.arange(TEST) % 10] += 4
         np.save(folder / "predictions/labels.npy", score.argmax(1))
         if "predict_proba" in verbs.split():
             np.save(folder / "predictions/probabilities.npy", np.exp(score) / np.exp(score).sum(1, keepdims=True))
-        Image.fromarray(rng.integers(0, 255, (40, 160), dtype=np.uint8)).save(folder / "pictures/learned.png")
-    if "sample" in verbs.split():
-        Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / "samples.png")
-    if "reconstruct" in verbs.split():
-        Image.fromarray(rng.integers(0, 255, (40, 160), dtype=np.uint8)).save(folder / "pictures/reconstructions.png")
+        if images:
+            Image.fromarray(rng.integers(0, 255, (40, 160), dtype=np.uint8)).save(folder / "pictures/learned.png")
+    pictures = {
+        "sample": ["samples.png", "pictures/nearest.png"],
+        "reconstruct": ["pictures/reconstructions.png", "pictures/denoised.png"],
+        "inpaint": ["pictures/inpaintings.png"],
+    }
+    for name in (name for verb, names in pictures.items() if images and verb in verbs.split() for name in names):
+        Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / name)
     if model in WITHOUT_HISTORY:
         (folder / "history.csv").write_text("")
         return

@@ -181,7 +181,7 @@ def test_the_references_are_what_the_measures_say_of_them(smoke):
     low, high = ends[floor, "frechet_distance"]
     assert low <= value["copycat", "frechet_distance"] <= high, "as far from the test split as real images are"
     assert value["copycat", "authenticity"] == 0 and value["copycat", "memorisation_p_value"] <= 0.01
-    assert value[floor, "memorisation_p_value"] > 0.05 and 0.4 < value[floor, "authenticity"] < 0.6
+    assert value[floor, "memorisation_p_value"] > 0.05 and 0.4 < value[floor, "authenticity"] < 0.65
     # One image of each class: faithful, and of no variety.
     assert value["one_per_class", "precision"] > 0.9 and value["one_per_class", "recall"] < 0.1
     assert value["one_per_class", "coverage"] < 0.3 * value[floor, "coverage"]

@@ -64,7 +64,8 @@ def save_scatter(path: Path, x: Tensor, labels: Tensor | None = None) -> None:
 
     column = x[:, 1] if x.shape[1] > 1 else torch.zeros(len(x))
     figure, plot = pyplot.subplots(figsize=(3.2, 3.2), dpi=180, layout="constrained")
-    plot.scatter(x[:, 0], column, s=4, c=None if labels is None else labels, cmap="tab10", vmin=0, vmax=9, linewidths=0)
+    colours = ["C0"] * len(x) if labels is None else [f"C{label % 10}" for label in labels.tolist()]
+    plot.scatter(x[:, 0], column, s=5, c=colours, linewidths=0)
     plot.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[], aspect="equal")
     with files.atomic(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -16,7 +16,7 @@ from pofxy.provenance import provenance
 from pofxy.report.study import Study
 from pofxy.report.table import Table, compare
 from pofxy.report.verdict import verdicts
-from pofxy.report.wording import breakable, code, docstring, duration, name_of
+from pofxy.report.wording import breakable, code, docstring, duration, name_of, position
 
 logger = logging.getLogger("pofxy")
 LOG_LINES = 15
@@ -31,7 +31,8 @@ def render(results: Path, config: dict, output: Path) -> None:
         output: the HTML file, which takes its place only when it is whole.
     """
     study = Study.read(results, config)
-    tables = [compare(study, dataset) for dataset in study.datasets]
+    tables = {dataset: compare(study, dataset) for dataset in study.datasets}
+    every = [table for found in tables.values() for table in found]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -39,7 +40,7 @@ def render(results: Path, config: dict, output: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"code": code, "breakable": breakable}
+    environment.filters |= {"code": code, "breakable": breakable, "position": position}
     page = environment.get_template("index.html.j2").render(
         config=config,
         date=f"{datetime.now():%d %B %Y, %H:%M}".lstrip("0"),
@@ -49,13 +50,14 @@ def render(results: Path, config: dict, output: Path) -> None:
         unfinished=int((study.runs["status"] != "ok").sum()),
         verdicts={dataset: found for dataset in study.datasets if (found := verdicts(study, dataset))},
         tables=tables,
+        several_seeds=any(table.several_seeds for table in every),
         figures=draw_figures(study),
         failures=list_failures(study),
         facts=facts(study),
         config_text=_yaml(config),
         audits={dataset: _yaml(_audit(study, dataset)) for dataset in study.datasets},
         history=run_history(study),
-        glossary=glossary(study, tables),
+        glossary=glossary(study, every),
         references={name: e.summary for name, e in catalog.models().items() if e.family == "reference"},
     )
     with atomic(output) as temporary:
@@ -167,7 +169,7 @@ def glossary(study: Study, tables: list[Table]) -> list[dict]:
             "name": name_of(text.title),
             "summary": text.title.partition(": ")[2],
             "unit": column.unit,
-            "higher_is_better": column.higher_is_better,
+            "direction": column.direction,
             "blocks": text.blocks,
             "estimators": [name for name in estimators.unique() if name],
         }

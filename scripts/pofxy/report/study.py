@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pofxy import catalog
+
 SCORE_TEXT = ["dataset", "model", "family", "metric", "unit", "estimator", "split"]
-SCORE_NUMBERS = ["seed", "value", "ci_low", "ci_high", "n"]
+SCORE_NUMBERS = ["seed", "value", "ci_low", "ci_high", "n", "position"]
 CURVE_TEXT = ["dataset", "model", "family", "curve", "condition", "unit", "estimator", "split"]
 CURVE_NUMBERS = ["seed", "at", "draw", "value", "ci_low", "ci_high", "n"]
 RUN_TEXT = ["dataset", "model", "family", "status", "reason", "verbs", "mlflow_run_id"]
@@ -86,9 +88,11 @@ class Study:
     def summary(self) -> pd.DataFrame:
         """Scores over the seeds: one row per data set, model, metric, unit, split and estimator.
 
-        Columns: those, family, higher_is_better, n, `value` (the mean), `seeds` (how many), `bound` (the true value may be
-        better), `low` and `high`: from the lowest to the highest end of the seeds' intervals, as the spread of a few seeds would
-        not see the chance in the test split.
+        Columns: those, family, higher_is_better, n, `value` (the mean), `seeds` (how many), `spread` (their standard deviation,
+        NaN for one), `bound` (the true value may be better), `position` (0: as real train images, 1: as independent pixels),
+        `low` and `high`: from the lowest to the highest end of the seeds' intervals, as the spread of a few seeds would not see
+        the chance in the test split; `best`: the value that the metric is best at, NaN where the more (or less) the better;
+        `loss`: what sorts every metric from best to worst, ascending.
         """
         one = ["dataset", "model", "family", "metric", "unit", "split", "estimator"]
         found = self.scores.groupby(one, sort=False, as_index=False).agg(
@@ -98,7 +102,12 @@ class Study:
             low=("ci_low", "min"),
             high=("ci_high", "max"),
             seeds=("seed", "nunique"),
+            spread=("value", "std"),
+            position=("position", "mean"),
         )
+        found["best"] = found["metric"].map(best_values()).astype(float)
+        signed = np.where(found["higher_is_better"], -found["value"], found["value"])
+        found["loss"] = np.where(found["best"].notna(), (found["value"] - found["best"]).abs(), signed)
         found["bound"] = found["estimator"].str.contains(BOUND)
         return found
 
@@ -130,6 +139,17 @@ class Study:
             if r.status == "ok" and self.predictions(dataset, r.model, r.seed) is not None
         ]
 
+    def first_seed(self, dataset: str, model: str) -> int:
+        """The first seed of a model's runs, which pictures and predictions are shown of."""
+        return int(self.runs[(self.runs["dataset"] == dataset) & (self.runs["model"] == model)]["seed"].iloc[0])
+
+    def per_image(self, dataset: str, model: str, metric: str) -> np.ndarray | None:
+        """The values (N,) whose mean is the score of a model's first seed, in the order of the test images; None if unknown."""
+        if self.runs[(self.runs["dataset"] == dataset) & (self.runs["model"] == model)].empty:
+            return None
+        path = self.folder(dataset, model, self.first_seed(dataset, model)) / f"predictions/per_image/{metric}.npy"
+        return np.load(path).astype(np.float64) if path.is_file() else None
+
     def truth(self, dataset: str) -> np.ndarray:
         """The labels of the test split, (N,)."""
         return np.load(self.results / "data" / dataset / "test_y.npy")
@@ -149,8 +169,7 @@ class Study:
 
     def picture(self, dataset: str, model: str, name: str) -> str:
         """The picture `name` of a model's first seed, as a data URI."""
-        seed = self.runs[(self.runs["dataset"] == dataset) & (self.runs["model"] == model)]["seed"].iloc[0]
-        return data_uri((self.folder(dataset, model, seed) / name).read_bytes())
+        return data_uri((self.folder(dataset, model, self.first_seed(dataset, model)) / name).read_bytes())
 
     def real_images(self, dataset: str, count: int) -> tuple[np.ndarray, np.ndarray] | None:
         """x (count, C, H, W) and y (count,) of the test split, the classes in turn; None for tables, or where there is none."""
@@ -176,6 +195,11 @@ class Study:
         except (OSError, ValueError):
             return {}
         return value if isinstance(value, dict) else {"value": value}
+
+
+def best_values() -> dict[str, float]:
+    """Of each metric that is best at one value, neither above nor below it: that value."""
+    return {name: float(entry.constants["BEST"]) for name, entry in catalog.metrics().items() if "BEST" in entry.constants}
 
 
 def data_uri(png: bytes) -> str:

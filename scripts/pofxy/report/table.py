@@ -1,14 +1,29 @@
-"""The comparison table of one data set: a row for each model, a column for each metric and unit that was scored."""
+"""The comparison tables of one data set, one for each topic: a row for each model that has some value there, a column for each
+metric, unit and split that was scored."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from pofxy import catalog
 from pofxy.report.study import Study
-from pofxy.report.verdict import tied
+from pofxy.report.verdict import QUESTIONS, bound_sign, one_each, tied
 from pofxy.report.wording import decimals, interval, metric_name, name_of, number
 
+# From so many on, models of a family that are absent together are counted, not named.
+MANY = 5
+# Of a model that cannot have the score.
+NONE = "n/a"
+# What a table is about, and the verbs that its scores judge.
+TOPICS = {
+    "Classification": ("predict", "decision_function", "predict_proba", "log_joint", "log_joint_known"),
+    "Likelihood": ("log_prob", "log_prob_bound", "log_weight", "log_unnormalized"),
+    "Samples": ("sample",),
+    "Reconstructions and codes": ("reconstruct", "inpaint", "encode"),
+    "Other scores": ("other",),
+    "Cost": ("cost",),
+}
 # Columns of runs.csv, each with its title, its unit, what one of its units is there, and the verb without which it has no value.
 COSTS = {
     "parameters": ("Parameters", "", 1, ""),
@@ -23,7 +38,10 @@ COSTS = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `key` is its name in a link (#sort=key), `group` the verb that it judges, `hint` a longer name."""
+    """One column: `key` is its name in a link (#sort=key), `group` the verb that it judges, `hint` a longer name.
+
+    `best_at` is the value that it is best at, None where the higher or the lower the better.
+    """
 
     key: str
     title: str
@@ -33,19 +51,38 @@ class Column:
     hint: str
     metric: str = ""
     split: str = ""
+    best_at: float | None = None
+
+    @property
+    def arrow(self) -> str:
+        """Where better is, as a sign."""
+        return f"→ {self.best_at:g}" if self.best_at is not None else "↑" if self.higher_is_better else "↓"
+
+    @property
+    def direction(self) -> str:
+        """The same in words."""
+        if self.best_at is not None:
+            return f"best at {self.best_at:g}"
+        return "higher is better" if self.higher_is_better else "lower is better"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: `value` sorts it; `missing` tells why it has none; `best` marks the best and what ties with it."""
+    """One cell: `value` sorts it; `missing` tells why it has none; `best` marks the best and what ties with it.
+
+    `seeds` is the spread over several seeds; `position` 0 where a score is as real train images', 1 where it is as that of
+    independent pixels, None where that makes no sense.
+    """
 
     text: str
     value: float | None = None
     interval: str = ""
+    seeds: str = ""
     note: str = ""
     hint: str = ""
     missing: str = ""
     best: bool = False
+    position: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,60 +100,129 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Competitors in `rows`; what bounds the scale from below and above in `references`."""
+    """One topic of one data set.
+
+    Attributes:
+        dataset: its name.
+        topic: a key of TOPICS.
+        groups: (verb, how many columns judge it), for neighbours.
+        columns: without the model's name, family and seeds.
+        rows: the competitors that have some value here, or would if their runs had not failed.
+        references: what bounds the scale from below and above.
+        absent: why some models are not here, and their names.
+    """
 
     dataset: str
+    topic: str
     groups: list[tuple[str, int]]
     columns: list[Column]
     rows: list[Row]
     references: list[Row]
-    several_seeds: bool
+    absent: dict[str, list[str]]
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether some value is a mean over seeds."""
+        return any(cell.seeds for row in (*self.rows, *self.references) for cell in row.cells)
+
+    @property
+    def positions(self) -> bool:
+        """Whether some value is placed between real train images and independent pixels."""
+        return any(cell.position is not None for row in (*self.rows, *self.references) for cell in row.cells)
 
 
-def compare(study: Study, dataset: str) -> Table:
-    """The table of one data set."""
+def compare(study: Study, dataset: str) -> list[Table]:
+    """The tables of one data set, in the order of TOPICS; a topic that nothing was scored in has none."""
     scores = study.summary[study.summary["dataset"] == dataset]
     runs = study.runs[(study.runs["dataset"] == dataset) & (study.runs["family"] != "judge")]
-    columns = _metric_columns(scores) + [
-        Column(key, title, unit, "cost", False, f"{key} in runs.csv") for key, (title, unit, *_) in COSTS.items()
-    ]
+    columns = _metric_columns(scores)
+    columns += [Column(key, title, unit, "cost", False, f"{key} in runs.csv") for key, (title, unit, *_) in COSTS.items()]
     costs = study.costs(dataset)
-    by_column = [_score_cells(scores, column) if column.metric else _cost_cells(costs, column) for column in columns]
-    rows = []
+    by_column = [_score_cells(study, scores, column) if column.metric else _cost_cells(costs, column) for column in columns]
+    cells = dict(zip(columns, by_column, strict=True))
+    models = []
     for model, seeds in runs.groupby("model", sort=False):
-        row = _row(study, model, seeds)
         verbs = tuple(seeds["verbs"].iloc[0].split())
-        cells = [
-            found.get(model) or _missing(column, verbs, row.reason) for column, found in zip(columns, by_column, strict=True)
-        ]
-        row.cells.extend(cells)
-        rows.append(row)
-    groups = pd.Series([column.group for column in columns]).groupby([c.group for c in columns], sort=False).size()
+        models.append((_row(study, model, seeds), verbs, catalog.evaluations(verbs)))
+    tables = []
+    for topic, verbs in TOPICS.items():
+        chosen = [column for column in columns if column.group in verbs]
+        if chosen and models:
+            tables.append(_table(dataset, topic, {column: cells[column] for column in chosen}, models))
+    return tables
+
+
+def _table(dataset: str, topic: str, cells: dict[Column, dict[str, Cell]], models: list) -> Table:
+    """The table of a topic; models are (row without cells, verbs, why not of each metric)."""
+    rows, absent = [], {}
+    for row, verbs, reasons in models:
+        shown = [found.get(row.model) or _missing(column, verbs, reasons, row.reason) for column, found in cells.items()]
+        # What failed stays wherever it might have had a value.
+        if any(not cell.missing or (row.status != "ok" and cell.text != NONE) for cell in shown):
+            rows.append(replace(row, cells=shown))
+        elif row.family != "reference":
+            absent.setdefault(_lacking(cells, verbs), []).append(row.model)
+    families = {row.model: row.family for row, *_ in models}
+    absent = {why: _together(names, families) for why, names in absent.items()}
+    groups = [column.group for column in cells]
     return Table(
         dataset,
-        [(str(name), int(size)) for name, size in groups.items()],
-        columns,
+        topic,
+        [(group, groups.count(group)) for group in dict.fromkeys(groups)],
+        list(cells),
         [row for row in rows if row.family != "reference"],
         [row for row in rows if row.family == "reference"],
-        bool((scores["seeds"] > 1).any()),
+        absent,
     )
 
 
+def _together(names: list[str], families: dict[str, str]) -> list[str]:
+    """These models, a family of many as one where all of it is among them."""
+    said = []
+    for family in dict.fromkeys(families[name] for name in names):
+        own = [name for name in names if families[name] == family]
+        whole = len(own) == list(families.values()).count(family) >= MANY
+        said += [f"all {len(own)} {family} models"] if whole else own
+    return said
+
+
+def _lacking(columns, verbs: tuple[str, ...]) -> str:
+    """Why a model of these verbs has no value in any of these columns."""
+    known, all_verbs = catalog.metrics(), catalog.verbs()
+    lists = [catalog.needs(name) for column in columns if column.metric in known for name in known[column.metric].parameters]
+    topic = next((verbs for verbs in TOPICS.values() if any(column.group in verbs for column in columns)), ())
+    needed = {verb for names in lists for verb in names if verb in topic}
+    if not needed or needed & set(verbs):
+        return "not measured"
+    *names, last = sorted(needed, key=all_verbs.index)
+    return f"no {', '.join(names)} or {last}" if names else f"no {last}"
+
+
 def _metric_columns(scores: pd.DataFrame) -> list[Column]:
-    """A column for each metric, unit and split that occurs, in the order of the verbs that they judge."""
+    """A column for each metric, unit and split that occurs, in the order of the verbs that they judge.
+
+    Within a verb those that answer a question of the verdict come first, the others by name; train stands right beside test.
+    """
     known, columns = catalog.metrics(), []
     kinds = scores.drop_duplicates(["metric", "unit", "split"])
     for row in kinds.itertuples():
         entry = known.get(row.metric)
         name = metric_name(row.metric)
-        alone = (kinds["metric"] == row.metric).sum() == 1
-        key = row.metric if alone else f"{row.metric}:{row.unit}:{row.split}".replace(" ", "_")
+        several = kinds[kinds["metric"] == row.metric]["unit"].nunique() > 1
+        parts = [row.metric, row.unit if several else "", row.split if row.split != "test" else ""]
+        key = ":".join(filter(None, parts)).replace(" ", "_")
         title = name if row.split in ("test", "") else f"{name} ({row.split})"
         hint = f"{row.metric}: {entry.summary if entry else name}"
         verb = judged_verb(entry) if entry else "other"
-        columns.append(Column(key, title, row.unit, verb, bool(row.higher_is_better), hint, row.metric, row.split))
-    order = [*catalog.verbs(), "other"]
-    return sorted(columns, key=lambda column: order.index(column.group))
+        best = None if math.isnan(row.best) else row.best
+        columns.append(Column(key, title, row.unit, verb, bool(row.higher_is_better), hint, row.metric, row.split, best))
+    verbs, metrics = [*catalog.verbs(), "other"], [*QUESTIONS, *sorted(kinds["metric"])]
+    units = list(kinds["unit"])
+
+    def place(column: Column) -> tuple:
+        return verbs.index(column.group), metrics.index(column.metric), units.index(column.unit), column.split != "test"
+
+    return sorted(columns, key=place)
 
 
 def judged_verb(entry: catalog.Entry) -> str:
@@ -125,21 +231,23 @@ def judged_verb(entry: catalog.Entry) -> str:
     return max((verb for verb in needed if verb in catalog.verbs()), key=catalog.verbs().index, default="other")
 
 
-def _score_cells(scores: pd.DataFrame, column: Column) -> dict[str, Cell]:
+def _score_cells(study: Study, scores: pd.DataFrame, column: Column) -> dict[str, Cell]:
     rows = scores[(scores["metric"] == column.metric) & (scores["unit"] == column.unit) & (scores["split"] == column.split)]
-    places, best, mixed = decimals(rows["value"]), set(tied(rows)["model"]), rows["estimator"].nunique() > 1
+    places, best = decimals(rows["value"]), set(tied(study, rows)["model"])
+    # What all of them have in common is said in the hint alone.
+    shared = set.intersection(*(set(name.split(", ")) for name in rows["estimator"])) if len(rows) else set()
     cells = {}
-    # Of two estimators of one model the better one stands: a bound errs to one side only.
-    for row in rows.sort_values("value", ascending=column.higher_is_better, kind="stable").itertuples():
-        sign = ("≥ " if column.higher_is_better else "≤ ") if row.bound else ""
+    for row in one_each(rows).itertuples():
         seeds = "one seed" if row.seeds == 1 else f"mean of {row.seeds} seeds"
         cells[row.model] = Cell(
-            text=sign + number(row.value, places),
-            value=row.value if row.value == row.value else None,
+            text=bound_sign(row) + number(row.value, places),
+            value=None if math.isnan(row.value) else row.value if column.best_at is None else row.loss,
             interval=interval(row.low, row.high, places),
-            note=row.estimator if mixed else "",
+            seeds="" if math.isnan(row.spread) else f"seeds ± {number(row.spread, places)}",
+            note=", ".join(part for part in row.estimator.split(", ") if part not in shared),
             hint="; ".join(filter(None, [row.estimator, f"{row.split} split", f"n = {row.n:,.0f}", seeds])),
             best=row.model in best,
+            position=row.position if math.isfinite(row.position) else None,
         )
     return cells
 
@@ -151,14 +259,14 @@ def _cost_cells(costs: pd.DataFrame, column: Column) -> dict[str, Cell]:
     return {model: Cell(number(value, max(decimals([value]) - 1, 0)), float(value)) for model, value in values.items()}
 
 
-def _missing(column: Column, verbs: tuple[str, ...], failure: str) -> Cell:
+def _missing(column: Column, verbs: tuple[str, ...], reasons: dict[str, str], failure: str) -> Cell:
     if column.metric:
-        why = catalog.evaluations(verbs).get(column.metric, "")
+        why = reasons.get(column.metric, "")
     else:
         verb = COSTS[column.key][3]
         why = f"no {verb}" if verb and verb not in verbs else ""
     if why:
-        return Cell("n/a", missing=f"not applicable: {why}")
+        return Cell(NONE, missing=f"not applicable: {why}")
     return Cell("–", missing=failure or "not measured")
 
 

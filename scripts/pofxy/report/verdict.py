@@ -1,10 +1,12 @@
-"""The short answer: which model is best at what, whether that is a tie, and which of the tied is the cheapest."""
+"""The short answer: which model is best at what, whether that is a tie, what looks memorised, how much better one could be."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from pofxy.comparison import holm
 from pofxy.report.partners import pairs
 from pofxy.report.study import Study
 from pofxy.report.wording import decimals, duration, interval, metric_name, number
@@ -14,7 +16,15 @@ QUESTIONS = {
     "accuracy": "Which model classifies best?",
     "frechet_distance": "Whose samples look most like the data?",
     "bits_per_dim": "Which density fits best?",
+    "log_density": "Which density fits best?",
 }
+# What the true law gives a least value of; the rest a sample may beat by luck or by being something else.
+LAWFUL = ("accuracy", "log_loss", "bits_per_dim", "log_density")
+Z, LEVEL = 1.96, 0.05
+# By how much an interval from a bootstrap may be wider than that of the values' mean.
+WIDER = 1.25
+# Authenticity that is lower than real train images' by this much is more than a question of intervals.
+FAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -26,59 +36,106 @@ class Verdict:
         measure: what it was measured in.
         winners: (model, family, value, interval), the best first; more than one is a tie, none an answer in the remarks alone.
         remarks: sentences that qualify it.
+        alarms: sentences that say that something is wrong.
     """
 
     question: str
     measure: str
     winners: list[tuple[str, str, str, str]]
     remarks: list[str]
+    alarms: list[str] = field(default_factory=list)
 
 
 def verdicts(study: Study, dataset: str) -> list[Verdict]:
     """A verdict for each question that this data set has scores for; one for each unit, as units do not compare."""
     found = study.summary[(study.summary["dataset"] == dataset) & (study.summary["split"] != "train")]
     answers = [
-        _verdict(question, rows, study.costs(dataset))
+        _verdict(study, question, one_each(rows), study.costs(dataset))
         for metric, question in QUESTIONS.items()
         for _, rows in found[found["metric"] == metric].groupby("unit", sort=False)
-        if len(tied(rows))
+        if len(tied(study, rows))
     ]
+    answers += [verdict for verdict in (_memorised(study, found), _possible(study, found)) if verdict]
     if said := [pair.verdict for pair in pairs(study, dataset)]:
         measure = "Accuracy on test against n training images per class, with the 95 % interval of the crossover"
         answers.append(Verdict("From how many images on does the discriminative partner win?", measure, [], said))
     return answers
 
 
-def tied(rows: pd.DataFrame) -> pd.DataFrame:
-    """The best model and those whose intervals overlap its own, the best first; references take no part.
+def one_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of several estimators of one model, the one over more images, then the better: a bound errs to one side only.
 
     Args:
+        rows: of `Study.summary`, of one data set, metric, unit and split.
+
+    Returns:
+        A row for each model, in the order of `rows`.
+    """
+    return rows.sort_values(["n", "loss"], ascending=[False, True]).drop_duplicates("model").sort_index()
+
+
+def tied(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
+    """The best model and those that chance in the test images may set apart from it, the best first; references take no part.
+
+    Args:
+        study: whose values per image tell more than intervals do, where it has them.
         rows: of `Study.summary`, of one data set, metric, unit and split.
     """
     rows = rows[(rows["family"] != "reference") & np.isfinite(rows["value"])]
     if rows.empty:
         return rows
-    rows = rows.sort_values("value", ascending=not rows["higher_is_better"].iloc[0], kind="stable").drop_duplicates("model")
+    rows = one_each(rows).sort_values("loss", kind="stable")
     best = rows.iloc[0]
-    overlap = (rows["low"] <= best["high"]) & (rows["high"] >= best["low"])
-    return rows[overlap | (rows.index == best.name)]
+    gaps = [advantage(study, best, row) for _, row in rows.iloc[1:].iterrows()]
+    return rows[[True, *(abs(gap) <= Z * error for gap, error in gaps)]]
 
 
-def _verdict(question: str, rows: pd.DataFrame, costs: pd.DataFrame) -> Verdict:
-    best, places = tied(rows), decimals(rows["value"])
+def advantage(study: Study, a: pd.Series, b: pd.Series) -> tuple[float, float]:
+    """By how much a is better than b, and the standard error of that; NaN where no interval is known.
+
+    From the differences of paired values where both models' first seeds have one per test image; from both intervals elsewhere.
+
+    Args:
+        study: whose runs these are.
+        a, b: rows of `Study.summary`, of one data set, metric, unit and split.
+    """
+    paired = [_of_images(study, row) for row in (a, b)]
+    if all(values is not None for values in paired) and len(paired[0]) == len(paired[1]):
+        differences = paired[0] - paired[1] if a["higher_is_better"] else paired[1] - paired[0]
+        return float(differences.mean()), float(differences.std(ddof=1) / math.sqrt(len(differences)))
+    return float(b["loss"] - a["loss"]), math.hypot(*((row["high"] - row["low"]) / 2 / Z for row in (a, b)))
+
+
+def _of_images(study: Study, row: pd.Series) -> np.ndarray | None:
+    """The values (n,) whose mean is the score of a model's first seed; None where they are not known, or are not all of it."""
+    values = study.per_image(row["dataset"], row["model"], row["metric"])
+    if values is None or len(values) < 2 or row["split"] != "test" or math.isfinite(row["best"]):
+        return None
+    one = ["dataset", "model", "metric", "unit", "split", "estimator"]
+    scores = study.scores[(study.scores[one] == row[one]).all(axis=1)]
+    scores = scores[scores["seed"] == study.first_seed(row["dataset"], row["model"])]
+    if scores.empty or scores["n"].iloc[0] != len(values):
+        return None  # the values of another estimator, over other images
+    error, own = (scores["ci_high"] - scores["ci_low"]).iloc[0] / 2 / Z, values.std(ddof=1) / math.sqrt(len(values))
+    # An interval that is wider holds an error that all images share, as of a normaliser: pairs do not see it.
+    return values if math.isnan(error) or error <= WIDER * own + 1e-12 else None
+
+
+def _verdict(study: Study, question: str, rows: pd.DataFrame, costs: pd.DataFrame) -> Verdict:
+    best, places = tied(study, rows), decimals(rows["value"])
     first = best.iloc[0]
     others = rows[(rows["family"] != "reference") & ~rows["model"].isin(best["model"])]
     remarks = []
     if len(best) > 1:
         fit = costs["fit_seconds"].reindex(best["model"])
         cheapest = f" {fit.idxmin()} is the cheapest of them: {duration(fit.min())} to fit." if fit.notna().any() else ""
-        remarks.append(f"A tie: their intervals overlap.{cheapest}")
+        remarks.append(f"A tie: chance in the test images may explain what sets them apart.{cheapest}")
     elif others.empty:
         remarks.append("The only model that was compared.")
     elif np.isnan(first["low"]):
         remarks.append("No interval is known, so a tie cannot be told from a win.")
     else:
-        remarks.append("Its interval overlaps no other model's.")
+        remarks.append("No other model ties with it.")
     if others["bound"].any():
         worse = ", ".join(others[others["bound"]]["model"].unique())
         remarks.append(f"Only a bound is known for {worse}: the true value may be better than shown.")
@@ -88,7 +145,105 @@ def _verdict(question: str, rows: pd.DataFrame, costs: pd.DataFrame) -> Verdict:
     seeds = "" if first["seeds"] == 1 else f", mean of {first['seeds']} seeds"
     measure = f"{metric_name(first['metric'])} ({first['unit']}) on {first['split']}{seeds}, with its 95 % interval"
     winners = [
-        (r.model, r.family, ("≤ " if r.bound else "") + number(r.value, places), interval(r.low, r.high, places))
-        for r in best.itertuples()
+        (r.model, r.family, bound_sign(r) + number(r.value, places), interval(r.low, r.high, places)) for r in best.itertuples()
     ]
     return Verdict(question, measure, winners, remarks)
+
+
+def bound_sign(row) -> str:
+    """≤ or ≥ before a bound, which the true value may better; "" before a value."""
+    return ("≥ " if row.higher_is_better else "≤ ") if row.bound else ""
+
+
+def memorised(study: Study, dataset: str) -> tuple[dict[str, float], dict[str, float]]:
+    """What speaks for samples that repeat train images.
+
+    Returns:
+        p-values of the memorisation test by model, adjusted for the number of models by Holm's method; references last and not
+        adjusted. Of several seeds, twice their mean is a p-value, however they depend (L. Rüschendorf, Adv. Appl. Prob., 1982).
+        Authenticity by model where it is far below that of real train images.
+    """
+    rows = study.summary[(study.summary["dataset"] == dataset) & (study.summary["metric"] == "memorisation_p_value")]
+    rows = rows[np.isfinite(rows["value"])]
+    rows = rows.assign(value=np.where(rows["seeds"] > 1, np.minimum(2 * rows["value"], 1), rows["value"]))
+    models, others = rows[rows["family"] != "reference"], rows[rows["family"] == "reference"]
+    p = dict(zip(models["model"], holm(models["value"]))) | dict(zip(others["model"], others["value"]))
+    found = study.summary[(study.summary["dataset"] == dataset) & (study.summary["metric"] == "authenticity")]
+    real = found[found["model"] == "real_train"]
+    low = {}
+    for _, row in found[found["family"] != "reference"].iterrows():
+        if len(real):
+            gap, error = advantage(study, real.iloc[0], row)
+            if gap > FAR and gap > Z * error:
+                low[row["model"]] = float(row["value"])
+    return p, low
+
+
+def _memorised(study: Study, found: pd.DataFrame) -> Verdict | None:
+    if not len(found) or not found["metric"].isin(["memorisation_p_value", "authenticity"]).any():
+        return None
+    p, low = memorised(study, found["dataset"].iloc[0])
+    families = dict(zip(found["model"], found["family"]))
+    near = {model: value for model, value in p.items() if families.get(model) != "reference" and value < LEVEL}
+    alarms = []
+    for model in dict.fromkeys([*near, *low]):
+        said = [f"its samples are closer to train images than to test images ({p_text(near[model])})"] if model in near else []
+        said += [f"only {100 * low[model]:.0f} % of its samples are authentic"] if model in low else []
+        alarms.append(f"{model}: {', and '.join(said)}.")
+    remarks = [] if alarms else ["No model's samples are closer to the train images than to test images."]
+    if "copycat" in p:
+        found_out = "The test finds copycat, which repeats train images, as it should."
+        blind = "The test does not even find copycat, which repeats train images: with so few samples it is blind."
+        remarks.append(found_out if p["copycat"] < LEVEL else blind)
+    measure = f"Test of the samples' distances to train and test images, p < {LEVEL:g} after Holm's correction, and authenticity"
+    return Verdict("Does anything look memorised?", measure, [], remarks, alarms)
+
+
+def p_text(p: float) -> str:
+    """A p-value in words."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def lawful(found: pd.DataFrame) -> list[tuple[pd.Series, pd.DataFrame]]:
+    """Of each metric and unit that the true law has a value in: the law's row, and a row for each model.
+
+    Args:
+        found: of `Study.summary`, of one data set and without the train split.
+    """
+    given = []
+    for metric in LAWFUL:
+        for _, rows in found[found["metric"] == metric].groupby("unit", sort=False):
+            rows = one_each(rows[np.isfinite(rows["value"])])
+            law, models = rows[rows["model"] == "oracle"], rows[rows["family"] != "reference"]
+            if len(law) and len(models):
+                given.append((law.iloc[0], models.sort_values("loss", kind="stable")))
+    return given
+
+
+def _possible(study: Study, found: pd.DataFrame) -> Verdict | None:
+    if not (given := lawful(found)):
+        return None
+    winners, alarms = [], []
+    for law, models in given:
+        best, places = models.iloc[0], decimals([*models["value"], law["value"]])
+        gap, error = advantage(study, law, best)
+        name = metric_name(law["metric"]).lower()
+        where = f"in {name} ({law['unit']}), {interval(gap - Z * error, gap + Z * error, places)}".rstrip(", ")
+        winners.append((best["model"], best["family"], number(gap, places), where))
+        for model in _impossible(study, law, models):
+            alarms.append(f"{model} beats the true law in {name}: better than possible, something is wrong.")
+    said = [] if alarms else ["No model is better than possible, beyond chance."]
+    measure = "By how much the oracle, which knows the law of the data, is better than the best model, with its 95 % interval"
+    return Verdict("How far from the best possible?", measure, winners, said, alarms)
+
+
+def _impossible(study: Study, law: pd.Series, models: pd.DataFrame) -> list[str]:
+    """The models that beat the law by more than chance allows, for as many models as there are."""
+    p = []
+    for _, row in models.iterrows():
+        gap, error = advantage(study, law, row)
+        # One-sided: half of the error function's tail.
+        certain = 0.0 if gap < 0 else 1.0
+        p.append(0.5 * math.erfc(-gap / error / math.sqrt(2)) if error > 0 else certain)
+    # For one model alone this is 1.96 standard errors.
+    return list(models["model"][holm(p) < LEVEL / 2])

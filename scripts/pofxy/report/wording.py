@@ -35,6 +35,11 @@ def interval(low: float, high: float, places: int) -> str:
     return "" if math.isnan(low) or math.isnan(high) else f"{number(low, places)} – {number(high, places)}"
 
 
+def position(value: float) -> str:
+    """A place between two references with two decimals, and no minus before what is 0."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if math.isnan(seconds):

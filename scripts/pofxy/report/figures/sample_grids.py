@@ -3,7 +3,8 @@
 The first grid shows images of the test split, each other one what a model draws; the number is the Fréchet distance of its
 samples, the smallest first. The references stand last: `real_train` is what perfect samples would look like,
 `independent_pixels` what no model should be content with. Look for classes that are missing, for images that come again and
-again, and for shapes that no real image has. Good looks do not make a good density: see bits per dimension.
+again, and for shapes that no real image has. Good looks do not make a good density, nor does a poor density spoil the looks: see
+the likelihood. Nor can the eye tell new images from learned ones: see the train images nearest to samples.
 """
 
 import io
