@@ -45,7 +45,7 @@ def draw(evidence: Evidence, folder: Path) -> str:
         if hasattr(model, "inpaint"):
             save_grid(temporary / "inpaintings.png", _inpainted(model, x), columns=len(x))
         if evidence.samples is not None:
-            save_grid(temporary / "nearest.png", _nearest(evidence), columns=GROUPS * (1 + NEAREST))
+            save_grid(temporary / "nearest.png", _nearest(evidence), columns=GROUPS * (2 + NEAREST) - 1)
     return learned.caption if learned is not None else ""
 
 
@@ -62,7 +62,9 @@ def _inpainted(model, x: Tensor) -> Tensor:
 
 
 def _nearest(evidence: Evidence) -> Tensor:
-    """Each row: GROUPS samples, each before the NEAREST train images that lie nearest to it."""
-    shown = min(GROUPS * SHOWN, len(evidence.samples))
+    """Each row: GROUPS samples, each before the NEAREST train images that lie nearest to it, and white between the groups."""
+    shown = min(SHOWN, len(evidence.samples) // GROUPS) * GROUPS
     neighbors = evidence.unseen[evidence.nearest_train[1][:shown]]  # (n, 3, C, H, W)
-    return torch.cat([evidence.samples[:shown, None], neighbors], 1).flatten(0, 1)
+    samples = evidence.samples[:shown, None]
+    tiles = torch.cat([samples, neighbors, torch.ones_like(samples)], 1)  # (n, 5, C, H, W)
+    return tiles.unflatten(0, (-1, GROUPS)).flatten(1, 2)[:, :-1].flatten(0, 1)  # (rows, 14, C, H, W) -> (images, C, H, W)

@@ -122,7 +122,7 @@ def scores(evidence: Evidence, verbs: tuple[str, ...]) -> tuple[list[dict], dict
                 }
             )
             of_test = values is not None and asked.split == "test" and len(values) == len(evidence.images)
-            if of_test and not any(parameter.startswith("sample_") for parameter in entry.parameters):
+            if of_test and not asked.common_error and not any(parameter.startswith("sample_") for parameter in entry.parameters):
                 per_image.setdefault(name, values)
     return rows, per_image
 

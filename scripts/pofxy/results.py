@@ -65,17 +65,19 @@ def _learning_curve(results: Path, run: Run, scores: list[dict]) -> list[dict]:
 def _positioned(scores: list[dict]) -> list[dict]:
     """The scores with the place of each between what real images reach, 0, and what pixels reach that know nothing of each other, 1.
 
-    A table has no pixels: its ceiling is noise. Where floor and ceiling are one, or one of them lacks, there is no place.
+    A table has no pixels: its ceiling is noise. Where floor and ceiling are not apart, beyond their intervals, or one of them
+    lacks, there is no place.
     """
-    ends: dict[tuple, dict[str, float]] = {}
+    ends: dict[tuple, dict[str, tuple[float, ...]]] = {}
     for row in scores:
         if row["family"] == "reference":
-            ends.setdefault(_scale(row), {}).setdefault(row["model"], float(row["value"]))
+            value = tuple(float(row[name]) for name in ("value", "ci_low", "ci_high"))
+            ends.setdefault(_scale(row), {}).setdefault(row["model"], value)
     for row in scores:
         known = ends.get(_scale(row), {})
         floor, ceiling = known.get(FLOOR), next((known[name] for name in CEILINGS if name in known), None)
-        if None not in (floor, ceiling) and floor != ceiling:
-            row["position"] = (float(row["value"]) - floor) / (ceiling - floor)
+        if floor and ceiling and (floor[2] < ceiling[1] or ceiling[2] < floor[1]):
+            row["position"] = (float(row["value"]) - floor[0]) / (ceiling[0] - floor[0])
     return scores
 
 

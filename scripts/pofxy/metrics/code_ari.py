@@ -1,4 +1,4 @@
-"""Clusters of codes: how often k-means clusters and labels agree on pairs of images, corrected for chance.
+"""ARI of clustered codes: how often k-means clusters and labels agree on pairs of images, corrected for chance.
 
     ARI = (R - E R) / (1 - E R),     R the share of pairs that are together in both or apart in both; E R by chance
 

@@ -1,4 +1,4 @@
-"""Clusters of codes: the mutual information of k-means clusters and labels, as a share of their mean entropy.
+"""NMI of clustered codes: the mutual information of k-means clusters and labels, as a share of their mean entropy.
 
     NMI = I(c, y) / ((H(c) + H(y)) / 2),     c the clusters of K-means with as many clusters as classes
 

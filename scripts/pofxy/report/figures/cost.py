@@ -35,7 +35,7 @@ def _scatter(study, dataset: str, cost_name: str, quality: str):
     rows = rows.assign(cost=rows["model"].map(study.costs(dataset)[cost_name]) / one)
     log = quality == "frechet_distance"
     rows = rows[np.isfinite(rows["value"]) & (rows["cost"] > 0) & ((rows["value"] > 0) | (not log))]
-    if rows.empty:
+    if len(rows) < 2:  # one model alone costs neither more nor less
         return None
     better = rows["higher_is_better"].iloc[0]
     rows = rows.sort_values(["cost", "value"], ascending=[True, not better])

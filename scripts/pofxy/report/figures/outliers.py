@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pofxy.report import chart
-from pofxy.report.wording import breakable, number
+from pofxy.report.wording import breakable
 
 ORDER = 47
 CURVES = {
@@ -68,7 +68,7 @@ def _cell(value: float) -> Markup:
     # Green above chance, orange below it; the darkest still bears dark letters.
     opacity = round(255 * 0.75 * min(abs(value - 0.5) * 2, 1))
     style = f"{CELL};background:{GOOD if value >= 0.5 else BAD}{opacity:02x}"
-    return Markup('<td class="number" style="{}">{}</td>').format(style, number(value, 2))
+    return Markup('<td class="number" style="{}">{}</td>').format(style, f"{value:.2f}")
 
 
 def _words(rows) -> Markup | None:
