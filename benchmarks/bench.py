@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import judging
 import planning
 import study
 import throughput
@@ -21,7 +22,13 @@ from project import ROOT, Project
 from pofxy.provenance import provenance
 
 # In this order: the no-op run needs the finished study.
-MEASUREMENTS = {"study": study.cost, "noop": study.noop, "planning": planning.measure, "throughput": throughput.measure}
+MEASUREMENTS = {
+    "study": study.cost,
+    "noop": study.noop,
+    "planning": planning.measure,
+    "throughput": throughput.measure,
+    "judging": judging.measure,
+}
 
 
 def main() -> int:

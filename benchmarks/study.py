@@ -39,6 +39,7 @@ def cost(project: Project) -> Measured:
         Figure("outside them", 100 * (1 - work / took.core_seconds), "%"),
         Figure("jobs", jobs),
         Figure("overhead of a job", (took.core_seconds - work) / jobs, "core-s", at_most=2.5),
+        Figure("all evaluate jobs, start to end", sum(took.processes["evaluate"]), "core-s", at_most=150),
     ]
     raw = {"processes": took.processes, "inside": inside, "ends_of_processes": ends}
     return Measured("The default study, from a fresh copy", figures, lines, raw)

@@ -3,7 +3,7 @@
 from pofxy.job import job
 
 with job(snakemake, "evaluate"):
-    from pofxy import evidence, evaluation, splits, store, tracking
+    from pofxy import evaluation, evidence, splits, store, tracking
 
     given, params, results = snakemake.input, snakemake.params, snakemake.config["results"]
     evaluation.evaluate(

@@ -131,7 +131,7 @@ def test_a_floor_is_a_distribution_over_draws():
 
 
 def test_real_images_are_no_copies_of_themselves():
-    x, y = images(120, seed=1)
+    x, _ = images(120, seed=1)
     copied = {"samples": (x[:60], torch.full((60,), -1)), "judge": judge()}
     kept = evidence(SimpleNamespace(real=True), **copied)
     assert len(kept.unseen) == 60 and kept.get("sample_nearest_train").min() > 0

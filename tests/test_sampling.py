@@ -39,7 +39,12 @@ def score(model, value, family="reference", half=0.05):
 
 
 def test_a_value_has_its_place_between_floor_and_ceiling():
-    rows = [score("mine", "0.75", "generative"), score("real_train", "0.95"), score("independent_pixels", "0.15"), score("noise", 0)]
+    rows = [
+        score("mine", "0.75", "generative"),
+        score("real_train", "0.95"),
+        score("independent_pixels", "0.15"),
+        score("noise", 0),
+    ]
     place = {row["model"]: row["position"] for row in _positioned(rows)}
     assert place == pytest.approx({"mine": 0.25, "real_train": 0, "independent_pixels": 1, "noise": 0.95 / 0.8})
     table = [score("mine", "0.5", "generative"), score("real_train", "1"), score("noise", "0")]

@@ -18,7 +18,14 @@ from pofxy.evidence import Evidence
 from pofxy.run import Run
 
 # What is asked of every set of samples where a reference draws several: what takes no training.
-OF_EACH_DRAW = {"sample_features", "sample_probabilities", "sample_labels", "sample_test_balls", "test_sample_balls", "test_own_ball"}
+OF_EACH_DRAW = {
+    "sample_features",
+    "sample_probabilities",
+    "sample_labels",
+    "sample_test_balls",
+    "test_sample_balls",
+    "test_own_ball",
+}
 # Scores of codes that principal components are given, too.
 CODE_SCORES = ("code_nmi", "code_ari", "code_trustworthiness")
 

@@ -55,7 +55,9 @@ class Evidence:
 
     def __init__(self, model, test, train, spec, samples=None, judge=None, seed=0, others=None, inception=None):
         if tuple(test[0].shape[1:]) != spec.shape:
-            raise ValueError(f"{spec.name}: test images are {tuple(test[0].shape[1:])}, and the models were fitted on {spec.shape}")
+            raise ValueError(
+                f"{spec.name}: test images are {tuple(test[0].shape[1:])}, and the models were fitted on {spec.shape}"
+            )
         self.model, self.spec, self.judge, self.seed, self.inception = model, spec, judge, seed, inception
         self.images, self.labels = test
         self.train, self.train_labels = train
@@ -301,7 +303,7 @@ class Evidence:
         return self._classified(torch.cat([x, self.samples]), torch.cat([y, self.asked]))
 
     def _classified(self, x: Tensor, y: Tensor) -> Tensor:
-        """Labels of the test images, (N,), by a fixed classifier that learns from x (M, ...), y (M,); a tenth of them is its val."""
+        """Labels of the test images, (N,), by a fixed classifier that learns from x (M, ...), y (M,), a tenth of them its val."""
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
         val, rest = order[: max(len(x) // 10, 1)], order[max(len(x) // 10, 1) :]
         classifier = type(self.judge)(steps=CLASSIFIER_STEPS)

@@ -1,4 +1,4 @@
-"""docs/metrics.md: what each metric is, made of the metrics' own docstrings. `python -m pofxy.handbook docs/metrics.md` writes it."""
+"""docs/metrics.md: what each metric is, made of the metrics' own docstrings. `python -m pofxy.handbook FILE` writes it."""
 
 import sys
 from pathlib import Path
@@ -9,10 +9,11 @@ from pofxy.report.wording import docstring, name_of
 
 HEAD = """# What is measured
 
-One entry for each metric, made of the docstrings in `scripts/pofxy/metrics/` by `make docs`; a test keeps the two in step. A model
-gets a metric where it has a verb that the metric needs; `scripts/pofxy/protocol.py` says what the verbs are. Every score in
-`results/report/scores.csv` carries its unit, estimator, split, number of images and 95 % interval, and its `position`: 0 where the
-floor `real_train` stands (real images in place of samples), 1 where the ceiling does (`independent_pixels`; of tables, `noise`).
+One entry for each metric, made of the docstrings in `scripts/pofxy/metrics/` by `make docs`; a test keeps the two in step. A
+model gets a metric where it has a verb that the metric needs; `scripts/pofxy/protocol.py` says what the verbs are. Every score in
+`results/report/scores.csv` carries its unit, estimator, split, number of images and 95 % interval, and its `position`: 0 where
+the floor `real_train` stands (real images in place of samples), 1 where the ceiling does (`independent_pixels`; of tables,
+`noise`), empty where these two are not apart.
 """
 
 
@@ -31,8 +32,12 @@ def page() -> str:
 def _section(entry: catalog.Entry) -> str:
     text, known = docstring(entry.path), entry.constants
     best = known.get("BEST")
-    direction = f"best at {best:g}" if best is not None else "higher is better" if known["HIGHER_IS_BETTER"] else "lower is better"
-    needs = " and ".join(dict.fromkeys(f"`{'` or `'.join(verbs)}`" for name in entry.parameters if (verbs := catalog.needs(name))))
+    direction = (
+        f"best at {best:g}" if best is not None else "higher is better" if known["HIGHER_IS_BETTER"] else "lower is better"
+    )
+    needs = " and ".join(
+        dict.fromkeys(f"`{'` or `'.join(verbs)}`" for name in entry.parameters if (verbs := catalog.needs(name)))
+    )
     summary = text.title.partition(": ")[2]
     lines = [f"### {name_of(text.title)}", "", f"`{entry.name}` · {known['UNIT']} · {direction} · needs {needs}", ""]
     lines += [summary[:1].upper() + summary[1:], ""] if summary else []

@@ -42,7 +42,7 @@ class Inception(nn.Module):
         self.net = models.inception_v3(weights=None, init_weights=False, aux_logits=True)
         try:
             self.net.load_state_dict(_read(weights, models))
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # safetensors raises a type of its own, and unpickling whatever it meets
             cause = " ".join(str(error).split())[:200]
             raise InceptionError(f"inception: {weights}: not the weights of torchvision's inception_v3 ({cause})") from None
         self.net.fc = nn.Identity()

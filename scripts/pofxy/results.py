@@ -63,7 +63,7 @@ def _learning_curve(results: Path, run: Run, scores: list[dict]) -> list[dict]:
 
 
 def _positioned(scores: list[dict]) -> list[dict]:
-    """The scores with the place of each between what real images reach, 0, and what pixels reach that know nothing of each other, 1.
+    """The scores with the place of each between what real images reach, 0, and what independent pixels reach, 1.
 
     A table has no pixels: its ceiling is noise. Where floor and ceiling are not apart, beyond their intervals, or one of them
     lacks, there is no place.
