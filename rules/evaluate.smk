@@ -3,9 +3,8 @@ rule evaluate:
         model=RUN / "model",
         samples=samples_of_run,
         judge=judge_of_run,
-        test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
-        train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
-        others=lambda wildcards: expand(DATA / "test_x.npy", dataset=other_datasets(wildcards)),
+        splits=multiext(str(DATA), "/test_x.npy", "/test_y.npy", "/train_x.npy", "/train_y.npy"),
+        others=images_of_others,
         inception=weights_of_inception,
         spec=DATA / "spec.json",
         source=sources_of_evaluation,
@@ -23,7 +22,6 @@ rule evaluate:
         "../envs/pofxy.yaml"
     params:
         run=run_of,
-        others=other_datasets,
         inception=config["inception"],
     message:
         "evaluate {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"

@@ -36,9 +36,10 @@ def judge_of_run(wildcards):
     return [path for run in judges for path in in_run(run, "model")] if plan.judged_by_net(run_of(wildcards).verbs) else []
 
 
-def other_datasets(wildcards):
-    """Whose images a model is asked to tell from its own."""
-    return [name for name, source in SOURCES.items() if name != wildcards.dataset and not DATASETS[source.of].table]
+def images_of_others(wildcards):
+    """The images that a model is asked to tell from its own: those of the study's other data sets."""
+    others = [name for name, source in SOURCES.items() if name != wildcards.dataset and not DATASETS[source.of].table]
+    return expand(DATA / "test_x.npy", dataset=others)
 
 
 def weights_of_inception(wildcards):

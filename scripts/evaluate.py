@@ -1,5 +1,7 @@
 """Scores one fitted model on the test split, by which nothing is chosen."""
 
+from pathlib import Path
+
 from pofxy.job import job
 
 with job(snakemake, "evaluate"):
@@ -9,13 +11,13 @@ with job(snakemake, "evaluate"):
     evaluation.evaluate(
         evidence.Evidence(
             store.load_model(given.model),
-            splits.load_split(*given.test),
-            splits.load_split(*given.train),
+            splits.load_split(*given.splits[:2]),
+            splits.load_split(*given.splits[2:]),
             store.load_spec(given.spec),
             samples=splits.load_split(*given.samples) if given.samples else None,
             judge=store.load_model(given.judge[0]) if given.judge else None,
             seed=params.run.seed,
-            others={name: splits.load(path) for name, path in zip(params.others, given.others)},
+            others={Path(path).parent.name: splits.load(path) for path in given.others},
             inception=evidence.open_inception(params.inception),
         ),
         params.run,

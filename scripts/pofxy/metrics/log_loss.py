@@ -3,7 +3,8 @@
     1/N sum_n -log p(y_n | x_n),     probabilities below 2.2e-16 counted as that
 
 A proper scoring rule: it is lowest for the true probabilities, so it sees what accuracy does not, a classifier that is sure and
-wrong. Source: I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B, 1952. Trap: a handful of sure mistakes can outweigh everything else.
+wrong. Source: I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B, 1952. Trap: a handful of sure
+mistakes can outweigh everything else.
 """
 
 import numpy as np

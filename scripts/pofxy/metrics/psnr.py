@@ -2,8 +2,8 @@
 
     1/N sum_n 10 log10(1 / (|x_n - r(x_n)|^2 / D)),     an error below 1e-10 counted as that (100 dB)
 
-Source: Q. Huynh-Thu, M. Ghanbari, "Scope of validity of PSNR in image/video quality assessment", Electronics Letters, 2008. Trap:
-the mean over images of a logarithm: not the logarithm of the mean error.
+Source: Q. Huynh-Thu, M. Ghanbari, "Scope of validity of PSNR in image/video quality assessment", Electronics Letters, 2008.
+Trap: the mean over images of a logarithm: not the logarithm of the mean error.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
     1/N sum_n |x_n - r(x_n)|^2 / D
 
-Source: G. E. Hinton, R. R. Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science, 2006, who compare
-autoencoders by it. Trap: it rewards blur; and it says nothing of what the model makes by itself.
+Source: G. E. Hinton, R. R. Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science, 2006, who
+compare autoencoders by it. Trap: it rewards blur; and it says nothing of what the model makes by itself.
 """
 
 HIGHER_IS_BETTER = False
