@@ -3,7 +3,7 @@ rule evaluate:
         model=RUN / "model",
         samples=samples_of_run,
         judge=judge_of_run,
-        splits=multiext(str(DATA), "/test_x.npy", "/test_y.npy", "/train_x.npy", "/train_y.npy"),
+        splits=expand(DATA / "{split}_{part}.npy", split=["test", "train"], part=["x", "y"], allow_missing=True),
         others=images_of_others,
         inception=weights_of_inception,
         spec=DATA / "spec.json",

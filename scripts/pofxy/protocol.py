@@ -217,12 +217,12 @@ def apply(model, verb: str, *rows: Tensor, batch: int = 512) -> Tensor:
         return torch.cat([getattr(model, verb)(*(part.to(device) for part in parts)).cpu() for parts in batches])
 
 
-def draw(model, n: int, labels: Tensor | None = None) -> Tensor:
+def draw(model, n: int, labels: Tensor | None = None, batch: int = 512) -> Tensor:
     """n samples in batches, (n, C, H, W) on the CPU; labels (n,) only where the model is conditional.
 
     A model that draws without replacement draws all of them at once: `at_once = True`.
     """
-    batch = n if getattr(model, "at_once", False) else 512
+    batch = n if getattr(model, "at_once", False) else batch
     sizes = [min(batch, n - start) for start in range(0, n, batch)]
     parts = [None] * len(sizes) if labels is None else [part.to(device_of(model)) for part in labels.split(batch)]
     with inference(model):
