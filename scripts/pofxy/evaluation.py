@@ -17,7 +17,7 @@ from pofxy import catalog, cost, drawing, files, intervals, likelihood, protocol
 from pofxy.evidence import Evidence
 from pofxy.run import Run
 
-# What is asked of every set of samples where a reference draws several: what takes no training.
+# What a metric asks for that is asked of every set of samples where a reference draws several.
 OF_EACH_DRAW = {
     "sample_features",
     "sample_probabilities",
@@ -105,7 +105,7 @@ def scores(evidence: Evidence, verbs: tuple[str, ...]) -> tuple[list[dict], dict
             passport = asked.estimator
             if asked.common_error:
                 low, high = _widened(metric, asked, value, low, high)
-            if several and set(entry.parameters) & OF_EACH_DRAW:
+            if several and set(entry.parameters) & OF_EACH_DRAW and not entry.constants.get("TRAINS"):
                 found = np.array([_value(metric, _arguments(draw, entry)) for draw in several])
                 # The draws share their test images: what other ones would change is in the interval of a single draw.
                 half, (low, high) = (high - low) / 2, intervals.spread(found)

@@ -31,7 +31,7 @@ TRAIN_ROWS = 10_000
 # Train images whose likelihood stands beside that of the test images.
 TRAIN_LIKELIHOODS = 1000
 # The classifier that learns from samples: the feature net's architecture with fewer steps.
-CLASSIFIER_STEPS = 300
+CLASSIFIER_STEPS = 200
 # Nearest images of the pool that a permutation test can do with: that all are of one side has a chance of 2^-19.
 POOLED = 20
 

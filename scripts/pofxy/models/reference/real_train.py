@@ -11,7 +11,7 @@ class RealTrain(KeptImages):
     """
 
     real = True  # samples are real images, which count as if nobody had trained on them: memorisation leaves them out of train
-    redraws = 20  # sets of samples that the evaluation draws: a floor is a distribution, and its spread is reported
+    redraws = 10  # sets of samples that the evaluation draws: a floor is a distribution, and its spread is reported
 
     def __init__(self, kept: int = 20_000):
         super().__init__(kept)
