@@ -13,6 +13,7 @@ try:
     schema = Path(workflow.basedir) / "config/schema.yaml"
     config.update(study_config.check(config, schema, workflow.overwrite_configfiles or ["config/config.yaml"]))
     SOURCES, RUNS = plan.sources(config), plan.runs(config)
+    OUTLIERS, WEIGHTS = {name: plan.outliers(config, name) for name in SOURCES}, plan.weights(config)
 except ValueError as error:
     sys.exit(f"pofxy: {error}")
 

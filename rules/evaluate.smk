@@ -5,7 +5,7 @@ rule evaluate:
         judge=judge_of_run,
         splits=expand(DATA / "{split}_{part}.npy", split=["test", "train"], part=["x", "y"], allow_missing=True),
         others=images_of_others,
-        inception=weights_of_inception,
+        inception=WEIGHTS,
         spec=DATA / "spec.json",
         source=sources_of_evaluation,
     output:

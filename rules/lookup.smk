@@ -37,14 +37,8 @@ def judge_of_run(wildcards):
 
 
 def images_of_others(wildcards):
-    """The images that a model is asked to tell from its own: those of the study's other data sets."""
-    others = [name for name, source in SOURCES.items() if name != wildcards.dataset and not DATASETS[source.of].table]
-    return expand(DATA / "test_x.npy", dataset=others)
-
-
-def weights_of_inception(wildcards):
-    """The file of the standard feature net's weights, where the config names one."""
-    return plan.weights(config)
+    """The images of another data set that models are asked to tell from their own, where the config names one."""
+    return expand(DATA / "test_x.npy", dataset=OUTLIERS[wildcards.dataset])
 
 
 def sources_of_evaluation(wildcards):

@@ -238,6 +238,29 @@ def test_a_data_set_that_no_model_can_take_is_named(tmp_path):
         plan.runs(checked(tmp_path, datasets=["digits", "gaussians"], models=["lenet", "vae"]))
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"outliers": {"digits": "zzz"}}, "outliers: unknown data set 'zzz'; there is: digits, gaussians"),
+        ({"outliers": {"digits": "gaussians"}}, "outliers: gaussians is a table, and outliers are told among images"),
+    ],
+)
+def test_whose_images_are_outliers_is_checked(tmp_path, config, message):
+    with pytest.raises(plan.ConfigError, match=message):
+        plan.outliers(checked(tmp_path, datasets=["digits", "gaussians"], **config), "digits")
+    assert plan.outliers(
+        checked(tmp_path, datasets=["digits", "known_images"], outliers={"digits": "known_images"}), "digits"
+    ) == ["known_images"]
+
+
+def test_weights_of_the_standard_feature_net_are_a_file_or_a_download(tmp_path):
+    assert plan.weights(checked(tmp_path)) == plan.weights(checked(tmp_path, inception="download")) == []
+    with pytest.raises(plan.ConfigError, match=r"inception: there is no nowhere\.pth"):
+        plan.weights(checked(tmp_path, inception="nowhere.pth"))
+    (tmp_path / "net.pth").touch()
+    assert plan.weights(checked(tmp_path, inception=str(tmp_path / "net.pth"))) == [str(tmp_path / "net.pth")]
+
+
 def test_class_attributes_are_found_where_they_are_inherited():
     known = catalog.models()
     assert known["lenet"].images_only and not known["mlp"].images_only

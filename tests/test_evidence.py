@@ -225,6 +225,18 @@ def test_test_images_of_another_size_are_refused_by_name():
         Evidence(None, (torch.zeros(3, 1, 5, 4), torch.zeros(3)), images(9), SPEC)
 
 
+def test_outliers_come_from_another_data_set():
+    named = evidence(None, others={"letters": images(5)[0]})
+    assert set(named.others) == {"letters"}
+    assert set(evidence(None).others) == {"known_images"} and evidence(None).others["known_images"].shape[1:] == (1, 4, 4)
+    law = protocol.Spec("drawn", (1, 8, 8), 10, 17, tuple("0123456789"), law={"of": "known_images"})
+    x = torch.zeros(10, 1, 8, 8), torch.arange(10)
+    digits = Evidence(None, x, x, law).others["digits"]
+    assert digits.shape[1:] == (1, 8, 8) and digits.max() == 1 and torch.equal((digits * 16).round(), digits * 16)
+    with pytest.raises(ValueError, match=r"outliers: letters has images \(1, 5, 5\), and made has \(1, 4, 4\)"):
+        evidence(None, others={"letters": torch.zeros(3, 1, 5, 5)})
+
+
 @pytest.mark.parametrize(("right", "n"), [(0, 20), (7, 20), (20, 20), (351, 360)])
 def test_wilsons_interval_is_scipys(right, n):
     from scipy.stats import binomtest

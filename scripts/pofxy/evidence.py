@@ -46,11 +46,11 @@ class Evidence:
         samples: of the model, (n, ...), and the labels that were asked for, (n,), -1 where none were; or None.
         judge: the fitted feature net, or None.
         seed: of the random subsets.
-        others: images of other data sets, by name; those of another shape are left out. Where none is left, there are `shapes`.
+        others: images of other data sets, by name, to be told from these. Where there is none, an embedded data set serves.
         inception: the standard feature net, or None.
 
     Raises:
-        ValueError: where the test split is of another shape than what the data set says of itself.
+        ValueError: where the test split, or another data set, is of another shape than what the data set says of itself.
     """
 
     def __init__(self, model, test, train, spec, samples=None, judge=None, seed=0, others=None, inception=None):
@@ -62,10 +62,10 @@ class Evidence:
         self.images, self.labels = test
         self.train, self.train_labels = train
         self.samples, self.asked = samples if samples is not None else (None, None)
-        self.others = {name: x for name, x in (others or {}).items() if tuple(x.shape[1:]) == spec.shape}
-        drawn = (spec.law or {}).get("of") == "known_images"
-        if not self.others and len(spec.shape) == 3 and not drawn:
-            self.others = {"shapes": shapes(PROBED, spec, np.random.default_rng(0))}
+        for name, x in (others or {}).items():
+            if tuple(x.shape[1:]) != spec.shape:
+                raise ValueError(f"outliers: {name} has images {tuple(x.shape[1:])}, and {spec.name} has {spec.shape}")
+        self.others = others or _embedded(spec)
         self._given: dict[str, np.ndarray] = {}
         self._measured: dict[str, Measured] = {}
         self._estimates: dict[str, list[likelihood.Estimate]] = {}
@@ -309,6 +309,17 @@ class Evidence:
         classifier = type(self.judge)(steps=CLASSIFIER_STEPS)
         classifier.fit(protocol.Data(self.spec, x[rest], y[rest], x[val], y[val]), Trainer())
         return protocol.apply(classifier, "predict", self.images)
+
+
+def _embedded(spec: protocol.Spec) -> dict[str, Tensor]:
+    """Images of an embedded data set, brought to the shape of this one: drawn shapes, and digits where these are its own."""
+    if len(spec.shape) != 3:
+        return {}
+    if (spec.law or {}).get("of") != "known_images":
+        return {"known_images": shapes(PROBED, spec, np.random.default_rng(0))}
+    from sklearn.datasets import load_digits
+
+    return {"digits": torch.from_numpy(load_digits().images[:PROBED, None]).float() / 16}  # (N, 1, 8, 8), as known images are
 
 
 def open_inception(weights: str | None):

@@ -169,6 +169,17 @@ def local_files(source: Source) -> list[str]:
     return sorted(str(file) for file in path.iterdir() if file.is_file()) if path.is_dir() else [str(path)]
 
 
+def outliers(config: dict, dataset: str) -> list[str]:
+    """The data sets of the study whose images are the outliers of this one: what `outliers` says, one or none."""
+    known, kinds, wanted = sources(config), catalog.datasets(), config.get("outliers", {})
+    for name in {*wanted, *wanted.values()}:
+        if name not in known:
+            raise ConfigError(f"outliers: unknown data set '{name}'{nearest(name, known)}")
+        if kinds[known[name].of].table:
+            raise ConfigError(f"outliers: {name} is a table, and outliers are told among images")
+    return [wanted[dataset]] if dataset in wanted else []
+
+
 def weights(config: dict) -> list[str]:
     """The user's own file of the standard feature net's weights; none where it is off or downloaded."""
     named = config.get("inception")
