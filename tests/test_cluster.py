@@ -3,10 +3,7 @@
 import re
 from collections import Counter
 
-import pytest
 
-
-@pytest.mark.xdist_group("slurm")
 def test_smoke_study_runs_on_slurm(project_copy, slurm):
     """What computes is Slurm's, each job of it; nothing fails, and nothing is left to do for a run on this machine."""
     study = ("--configfile", "config/smoke.yaml")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from conftest import clean_environment
@@ -47,7 +46,6 @@ def test_links_and_pictures_exist():
         assert (ROOT / target).is_file(), target
 
 
-@pytest.mark.xdist_group("workflow")
 def test_the_model_shown_whole_runs_and_is_judged(project_copy):
     reading, model = blocks("python")
     path = re.search(r"This is all of `(\S+)`", README)[1]

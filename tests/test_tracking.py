@@ -28,7 +28,7 @@ ORIGIN = {"commit": "c0ffee", "config_hash": "123456789abc"}
 KEY = "digits/lenet/seed0"
 
 # One MLflow server at a time, and one process that pays for its start.
-pytestmark = [pytest.mark.xdist_group("tracking"), pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(autouse=True)
