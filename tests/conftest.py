@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+# Before the first array library is there: as in a job, one thread each, and as many workers as cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 # What a study is made of; results and caches stay behind.
 PARTS = ("Snakefile", "rules", "scripts", "config", "profiles", "report", "envs", "pyproject.toml", "requirements.lock")

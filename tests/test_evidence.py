@@ -160,6 +160,7 @@ def test_codes_have_principal_components_of_their_size_for_a_baseline():
 
     given = evidence(FirstPixels())
     assert given.pca.get("codes").shape == (80, 3)
+    assert set(given.get("code_clusters")) == set(range(10)), "as many clusters as classes"
     assert set(code_baselines(given)) == {"code_nmi", "code_ari", "code_trustworthiness"}
 
 

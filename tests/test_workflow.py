@@ -254,7 +254,7 @@ def error(predict, y):\n    """1 where wrong, (N,)."""\n    return (predict != y
         found = to_run(smoke)
         assert {rule for rule, _ in found} == {"evaluate", "collect", "report"}
         assert {model for rule, model in found if rule == "evaluate"} == ALL
-        smoke.snakemake(*SMOKE, scores)
+        smoke.snakemake(scores, *SMOKE)
         with (smoke.folder / scores).open(newline="") as file:
             value = {row["metric"]: float(row["value"]) for row in csv.DictReader(file)}
         assert value["error"] == pytest.approx(1 - value["accuracy"])

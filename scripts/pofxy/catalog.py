@@ -35,6 +35,7 @@ DERIVED = {
     "log_mass_stochastic": DENSITY,
     "codes": CODE,
     "code_map": CODE,
+    "code_clusters": CODE,
     # The samples; their features and class probabilities; the labels that were asked for.
     "sample_pixels": SAMPLE,
     "sample_features": SAMPLE,

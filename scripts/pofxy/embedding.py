@@ -19,4 +19,5 @@ def embed(codes: np.ndarray) -> np.ndarray:
         return np.pad(codes, ((0, 0), (0, 2 - codes.shape[1])))
     from sklearn.manifold import TSNE
 
-    return TSNE(perplexity=min(30, (len(codes) - 1) / 3), init="pca", random_state=0).fit_transform(codes)
+    # Half of the usual steps: what is still to come moves points by less than the map is read to.
+    return TSNE(max_iter=500, perplexity=min(30, (len(codes) - 1) / 3), init="pca", random_state=0).fit_transform(codes)

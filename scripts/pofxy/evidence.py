@@ -30,6 +30,8 @@ PROBED = 500
 TRAIN_ROWS = 10_000
 # Train images whose likelihood stands beside that of the test images.
 TRAIN_LIKELIHOODS = 1000
+# Of K-means on the codes.
+STARTS = 5
 # The classifier that learns from samples: the feature net's architecture with fewer steps.
 CLASSIFIER_STEPS = 200
 # Nearest images of the pool that a permutation test can do with: that all are of one side has a chance of 2^-19.
@@ -140,7 +142,7 @@ class Evidence:
             return f"feature_net {self.judge_hash}"
         if name in ("synthetic_predict", "union_predict"):
             return f"feature_net's architecture, {CLASSIFIER_STEPS} steps"
-        return f"{self.get(name).shape[1]} dimensions" if name == "codes" else ""
+        return f"{self.get('codes').shape[1]} dimensions" if name in ("codes", "code_clusters") else ""
 
     @cached_property
     def mean(self) -> Tensor:
@@ -241,6 +243,12 @@ class Evidence:
 
     def _code_map(self):
         return embed(self.get("codes"))
+
+    def _code_clusters(self):
+        """(N,): the cluster of each code, by K-means with as many clusters as classes, the best of several starts."""
+        from sklearn.cluster import KMeans
+
+        return KMeans(self.spec.classes, n_init=STARTS, random_state=0).fit_predict(self.get("codes"))
 
     def _sample_pixels(self):
         return self.samples
