@@ -17,9 +17,9 @@ run: $(ENVIRONMENT)  # the default study, on all cores
 	[ ! -e $(REPORT) ] || echo "The report is $(REPORT); make ui shows the runs in MLflow."; \
 	exit $$status
 
-# A file a worker; the workflow's, which takes as long as all others together, goes first.
+# A file a worker; those that run studies take longest and go first.
 test: $(ENVIRONMENT)  # the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_workflow.py tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_workflow.py tests/test_failures.py tests/test_cluster.py tests
 
 smoke: $(ENVIRONMENT)  # the whole DAG with a few steps of training each: a check, not a study
 	@$(BIN)/snakemake --cores all --configfile config/smoke.yaml
