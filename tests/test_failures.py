@@ -1,5 +1,6 @@
 """How the workflow fails, is interrupted and goes on, and what it is told by a config: nothing that was done is lost."""
 
+import json
 import os
 import signal
 import subprocess
