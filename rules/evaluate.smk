@@ -2,10 +2,9 @@ rule evaluate:
     input:
         model=RUN / "model",
         samples=samples_of_run,
-        judge=judge_of_run,
+        judge=judges_of_run,
         splits=expand(DATA / "{split}_{part}.npy", split=["test", "train"], part=["x", "y"], allow_missing=True),
         others=images_of_others,
-        inception=WEIGHTS,
         spec=DATA / "spec.json",
         source=sources_of_evaluation,
     output:
@@ -22,6 +21,7 @@ rule evaluate:
         "../envs/pofxy.yaml"
     params:
         run=run_of,
+        asked=ASKED,
         inception=config["inception"],
     message:
         "evaluate {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"

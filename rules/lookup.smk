@@ -10,8 +10,8 @@ TRACKED = [TRACKING / "study.json"]
 if any((TRACKING / "outbox").glob("*.json")):
     TRACKED.append(TRACKING / f"deliveries/{time.time_ns()}.json")
 
-# What every evaluation asks.
-ASKED = [entry.path for entry in (*catalog.metrics().values(), *catalog.probes().values())]
+# What every evaluation asks, as one parameter: a hundred files as inputs of each job would take a third of the plan's time.
+ASKED = catalog.digest(*(entry.path for entry in (*catalog.metrics().values(), *catalog.probes().values())))
 
 
 def source_of_dataset(wildcards):
@@ -30,10 +30,11 @@ def samples_of_run(wildcards):
     return in_run(run_of(wildcards), "samples_x.npy", "samples_y.npy") if "sample" in run_of(wildcards).verbs else []
 
 
-def judge_of_run(wildcards):
-    """The net whose features samples are compared on, and that reads them: the data set's own."""
+def judges_of_run(wildcards):
+    """The nets whose features samples are compared on: the data set's own, and the weights of the standard one if it is asked for."""
     judges = [run for run in RUNS if run.family == "judge" and run.dataset == wildcards.dataset]
-    return [path for run in judges for path in in_run(run, "model")] if plan.judged_by_net(run_of(wildcards).verbs) else []
+    paths = [path for run in judges for path in in_run(run, "model")] + WEIGHTS
+    return paths if plan.judged_by_net(run_of(wildcards).verbs) else []
 
 
 def images_of_others(wildcards):
@@ -44,7 +45,7 @@ def images_of_others(wildcards):
 def sources_of_evaluation(wildcards):
     verbs = run_of(wildcards).verbs
     models = [run_of(wildcards), *(run for run in RUNS if run.family == "judge" and plan.judged_by_net(verbs))]
-    return source_files("evaluate.py", *(MODELS[run.of].path for run in models), *ASKED)
+    return source_files("evaluate.py", *(MODELS[run.of].path for run in models))
 
 
 def print_plan():

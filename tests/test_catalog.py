@@ -135,6 +135,18 @@ def test_the_closure_follows_imports_wherever_they_stand(tmp_path, monkeypatch):
     ]
 
 
+def test_a_digest_changes_with_every_file_of_the_closure(tmp_path, monkeypatch):
+    package = tmp_path / "pofxy"
+    package.mkdir()
+    (package / "a.py").write_text("from pofxy import b")
+    (package / "b.py").write_text("x = 1")
+    monkeypatch.setattr(catalog, "PACKAGE", package)
+    before = catalog.digest(package / "a.py")
+    assert before == catalog.digest(package / "a.py")
+    (package / "b.py").write_text("x = 2")
+    assert before != catalog.digest(package / "a.py")
+
+
 def test_the_closure_of_a_model_holds_no_other_model_and_no_sender():
     entry = catalog.models()["vae"]
     names = {path.name for path in catalog.closure(SCRIPTS / "train.py", entry.path)}

@@ -6,6 +6,7 @@ an edit re-runs what depends on it and nothing else. Standard library only.
 """
 
 import ast
+import hashlib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -156,6 +157,17 @@ def closure(*paths: Path) -> list[Path]:
             found.add(path)
             open_.extend(_imports(path))
     return sorted(found)
+
+
+def digest(*paths: Path) -> str:
+    """One name for the content of these files and of all that they are made of: the SHA-256 of it, in hexadecimal digits."""
+    found = hashlib.sha256()
+    for path in closure(*paths):
+        # The length keeps the end of one file apart from the beginning of the next.
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(PACKAGE)} {len(content)}\n".encode())
+        found.update(content)
+    return found.hexdigest()
 
 
 @cache
