@@ -359,6 +359,25 @@ def test_memorisation_is_an_alarm(made):
     assert "does not even find copycat" in blind.remarks[-1]
 
 
+def test_where_real_images_fail_the_test_of_memory_only_what_is_closer_counts(made):
+    """Train and test of other writers: a model as close to train as real images are has learned nothing by heart."""
+    folder, config, *_ = made
+    study = Study.read(folder, config)
+    scores = study.scores.copy()
+    names, metrics = scores["model"], scores["metric"]
+    scores.loc[metrics.eq("authenticity"), ["value", "ci_low", "ci_high"]] = 0.9, 0.88, 0.92
+    scores.loc[metrics.eq("memorisation_p_value") & names.isin(["real_train", "dcgan", "copycat"]), "value"] = 0.001
+    ratio = metrics.eq("nearest_neighbor_ratio")
+    scores.loc[ratio, ["value", "ci_low", "ci_high"]] = 0.98, 0.97, 0.99
+    scores.loc[ratio & names.eq("copycat"), ["value", "ci_low", "ci_high"]] = 0.4, 0.38, 0.42
+    found = card(dataclasses.replace(study, scores=scores), "digits", "Does anything look memorised?")
+    assert found.alarms == [] and "than real ones are" in found.remarks[0] and "the splits differ" in found.remarks[1]
+    assert found.remarks[2] == "The test finds copycat, which repeats train images, as it should."
+    scores.loc[ratio & names.eq("dcgan"), ["value", "ci_low", "ci_high"]] = 0.7, 0.68, 0.72
+    found = card(dataclasses.replace(study, scores=scores), "digits", "Does anything look memorised?")
+    assert len(found.alarms) == 1 and found.alarms[0].startswith("dcgan")
+
+
 @pytest.fixture(scope="module")
 def lawful_study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lawful")

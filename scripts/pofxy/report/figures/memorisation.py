@@ -5,7 +5,8 @@ equals its neighbour was learned by heart; one that only resembles it was not. `
 
 The table says the same for all samples. The ratio sets their distance from the nearest train image against that of test images:
 around 1 for new images, near 0 for copies. The test asks whether samples lie nearer to train images than to test images; its
-p-values are adjusted for the number of models by Holm's method. Authenticity is the share of samples that are no near copies of a
+p-values are adjusted for the number of models by Holm's method. Where `real_train` fails it as well, train and test are not
+alike, and only a ratio below its own speaks for memory. Authenticity is the share of samples that are no near copies of a
 train image. A red value speaks for memory.
 """
 
@@ -14,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pofxy.report import chart
-from pofxy.report.verdict import LEVEL, memorised, one_each
+from pofxy.report.verdict import memorised, one_each, too_near
 from pofxy.report.wording import metric_name, number
 
 ORDER = 41
@@ -51,6 +52,7 @@ def _table(study, dataset: str) -> Markup | None:
     if found.empty:
         return None
     p, low = memorised(study, dataset)
+    suspects = too_near(study, dataset, p)
     values = pd.concat([one_each(rows) for _, rows in found.groupby("metric")])
     values = values.pivot(index="model", columns="metric", values="value")
     values = values.reindex(columns=[metric for metric in METRICS if metric in values])
@@ -60,7 +62,7 @@ def _table(study, dataset: str) -> Markup | None:
         cells = []
         for metric, value in values.loc[model].items():
             value = p.get(model, value) if metric == "memorisation_p_value" else value
-            suspect = value < LEVEL if metric == "memorisation_p_value" else metric == "authenticity" and model in low
+            suspect = model in {"memorisation_p_value": suspects, "authenticity": low}.get(metric, ())
             text = "" if not np.isfinite(value) else "< 0.001" if 0 <= value < 0.001 else number(value, METRICS[metric])
             cells.append((text, ALARM if suspect else ""))
         rows.append((model, families[model], cells))
