@@ -181,9 +181,11 @@ def test_a_model_of_binary_images_has_a_column_of_its_own():
 def test_a_normalisers_error_is_in_every_interval(monkeypatch):
     from pofxy import likelihood
 
-    estimate = likelihood.Estimate(torch.full((80,), -10.0), "AIS", bound=False, common_error=0.5)
+    estimate = likelihood.Estimate(torch.full((80,), -10.0), "AIS", bound=False, common_error=0.5, note="log Z = 3")
     monkeypatch.setattr(likelihood, "estimates", lambda *_: [estimate])
-    rows, _ = scores(evidence(UniformDensity()), ("log_prob",))
+    given = evidence(UniformDensity())
+    rows, per_image = scores(given, ("log_prob",))
+    assert given.notes == ["log Z = 3"] and "bits_per_dim" not in per_image, "a shared error is no matter of single images"
     row = next(row for row in rows if row["metric"] == "bits_per_dim")
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * 0.5 / (16 * math.log(2)), rel=1e-5)
 

@@ -116,6 +116,11 @@ class Evidence:
             self._estimates[key] = likelihood.estimates(self.model, self._binarised(x), self.spec, self._walks)
         return self._estimates[key]
 
+    @property
+    def notes(self) -> list[str]:
+        """What is known of single estimates alone: a normaliser with its interval and its check from the other end."""
+        return sorted({estimate.note for found in self._estimates.values() for estimate in found if estimate.note})
+
     def suits(self, name: str) -> bool:
         """Whether what a metric's parameter names can be had of this model and makes sense for this data set."""
         if name in likelihood.KINDS:
