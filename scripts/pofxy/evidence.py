@@ -67,7 +67,7 @@ class Evidence:
         for name, x in (others or {}).items():
             if tuple(x.shape[1:]) != spec.shape:
                 raise ValueError(f"outliers: {name} has images {tuple(x.shape[1:])}, and {spec.name} has {spec.shape}")
-        self.others = others or _embedded(spec)
+        self._others = others
         self._given: dict[str, np.ndarray] = {}
         self._measured: dict[str, Measured] = {}
         self._estimates: dict[str, list[likelihood.Estimate]] = {}
@@ -95,10 +95,10 @@ class Evidence:
                 "x": self.images[:PROBED],
                 "y": self.labels[:PROBED],
                 "spec": self.spec,
-                "mean": self.mean,
                 "judge": self.judge,
-                "others": self.others,
             }
+            # What takes time to make is made for those that ask for it.
+            able |= {name: getattr(self, name) for name in ("mean", "others") if name in entry.parameters}
             if {"x_train", "y_train"} & set(entry.parameters):
                 able |= dict(zip(("x_train", "y_train"), self._train_rows))
             function = getattr(importlib.import_module(f"pofxy.probes.{name}"), entry.public)
@@ -150,6 +150,11 @@ class Evidence:
         return f"{self.get('codes').shape[1]} dimensions" if name in ("codes", "code_clusters") else ""
 
     @cached_property
+    def others(self) -> dict[str, Tensor]:
+        """Images of another data set, by its name; none for a table."""
+        return self._others or _embedded(self.spec)
+
+    @cached_property
     def mean(self) -> Tensor:
         """Of the train images, (...): what an imputing classifier sees of a pixel that is not known."""
         return self.train.mean(0)
@@ -189,7 +194,7 @@ class Evidence:
         x = protocol.draw(self.model, len(self.samples), labels)
         samples = x, labels if labels is not None else torch.full((len(x),), -1)
         data = (self.images, self.labels), (self.train, self.train_labels)
-        return Evidence(self.model, *data, self.spec, samples, self.judge, self.seed, self.others, self.inception)
+        return Evidence(self.model, *data, self.spec, samples, self.judge, self.seed, self._others, self.inception)
 
     @cached_property
     def _walks(self) -> likelihood.Annealing | None:
