@@ -128,3 +128,20 @@ def test_the_config_says_how():
     assert plan.subsets(CONFIG, runs["deep"])["draws"] == 3 and plan.subsets(CONFIG, runs["deep"])["steps"] == 80
     other = CONFIG | {"learning_curve": {"sizes": [3], "deep_draws": 2, "deep_steps": 7, "deep_passes": 1}}
     assert plan.subsets(other, runs["deep"]) == {"sizes": [3], "draws": 2, "steps": 7, "passes": 1}
+
+
+def test_settings_are_chosen_on_val_and_on_a_subset_by_its_folds():
+    spec = protocol.Spec("made", (2,), 3, None, tuple("abc"))
+    x, y = torch.arange(44.0).view(22, 2), torch.tensor([0] * 4 + [2] * 10 + [1] * 8)
+    apart = protocol.Data(spec, x, y, x[:5], y[:5])
+    assert protocol.validations(apart) == [apart]
+    parts = protocol.validations(protocol.Data(spec, x, y, x, y))
+    assert len(parts) == 4, "no class has more images than folds"
+    assert sorted(torch.cat([part.x_val[:, 0] for part in parts]).tolist()) == x[:, 0].tolist(), "each image is held out once"
+    for part in parts:
+        assert not set(part.x[:, 0].tolist()) & set(part.x_val[:, 0].tolist())
+        assert len(part.x) + len(part.x_val) == 22 and torch.bincount(part.y_val, minlength=3).min() >= 1
+        for row, label in zip(part.x, part.y):
+            assert y[int(row[0]) // 2] == label
+    few = x[:4], torch.tensor([0, 1, 2, 2])
+    assert protocol.validations(protocol.Data(spec, *few, *few)) == [], "an only image cannot be held out"

@@ -191,7 +191,10 @@ class Boltzmann(torch.nn.Module):
         self.register_buffer("a", scale * torch.randn(8, generator=generator))
         self.register_buffer("b", scale * torch.randn(5, generator=generator))
 
-    def log_unnormalized(self, x, beta):
+    def log_unnormalized(self, x):
+        return self.log_annealed(x, 1.0)
+
+    def log_annealed(self, x, beta):
         v = x.flatten(1)
         hidden = torch.nn.functional.softplus(beta * (v @ self.w.T + self.b)).sum(1)
         return beta * (v @ self.a) + hidden - (8 + 5) * math.log(2)
@@ -203,11 +206,14 @@ class Boltzmann(torch.nn.Module):
     def base_sample(self, n):
         return torch.randint(0, 2, (n, 1, 2, 4)).float()
 
+    def state_of(self, x):
+        return x
+
     def log_z(self, beta=1.0):
-        return float(self.log_unnormalized(ALL_BINARY, beta).double().logsumexp(0))
+        return float(self.log_annealed(ALL_BINARY, beta).double().logsumexp(0))
 
     def exact(self, n):
-        return ALL_BINARY[torch.multinomial(self.log_unnormalized(ALL_BINARY, 1.0).softmax(0), n, replacement=True)]
+        return ALL_BINARY[torch.multinomial(self.log_unnormalized(ALL_BINARY).softmax(0), n, replacement=True)]
 
 
 def test_the_stand_in_starts_normalised_and_its_step_keeps_its_law():
@@ -222,7 +228,7 @@ def test_annealing_finds_the_normaliser():
     model = Boltzmann()
     (found,) = likelihood.estimates(model, ALL_BINARY, BINARY)
     assert found.estimator == "AIS-1000 x 100, reverse check within 1 nat, 0.5-threshold" and not found.bound
-    exact = model.log_unnormalized(ALL_BINARY, 1.0) - model.log_z()
+    exact = model.log_unnormalized(ALL_BINARY) - model.log_z()
     assert 0 < found.common_error < 0.05
     difference = (found.values - exact).double()
     assert float(difference.abs().max()) < 4 * found.common_error
@@ -232,6 +238,20 @@ def test_annealing_finds_the_normaliser():
     (other,) = likelihood.estimates(model, ALL_BINARY, BINARY, walks)
     assert other.estimator.startswith("AIS-20 x 10, ") and other.common_error == walks.error
     assert "reverse check +0.0" in found.note.replace("-0.0", "+0.0") and "log Z = " in found.note
+
+
+def test_what_lies_below_the_unnormalised_law_gives_a_bound_that_is_named():
+    class Below(Boltzmann):
+        bound = "mean-field bound"
+
+        def log_unnormalized(self, x):
+            return super().log_unnormalized(x) - 0.5
+
+    model = Below()
+    walks = likelihood.anneal(model, ALL_BINARY[:10], chains=10, temperatures=20, burn_in=0)
+    (found,) = likelihood.estimates(model, ALL_BINARY, BINARY, walks)
+    assert found.bound and found.estimator.startswith("mean-field bound, AIS-20 x 10, ")
+    torch.testing.assert_close(found.values, model.log_unnormalized(ALL_BINARY) - walks.log_z)
 
 
 def test_the_interval_of_the_normaliser_holds_in_95_of_100():
@@ -269,7 +289,7 @@ def test_a_normaliser_not_to_be_trusted_is_told(caplog):
     class Split(torch.nn.Module):
         """p*(x; beta) on 64 binary pixels: fair coins, but for the image of ones, which has nearly all the mass at beta 1."""
 
-        def log_unnormalized(self, x, beta):
+        def log_annealed(self, x, beta):
             return torch.where(x.flatten(1).all(1), 60.0 * beta, 0.0) - 64 * math.log(2)
 
         def gibbs_step(self, x, beta):
@@ -277,6 +297,9 @@ def test_a_normaliser_not_to_be_trusted_is_told(caplog):
 
         def base_sample(self, n):
             return torch.randint(0, 2, (n, 1, 8, 8)).float()
+
+        def state_of(self, x):
+            return x
 
     truth = 60 - 64 * math.log(2)
     with caplog.at_level(logging.INFO, "pofxy"):

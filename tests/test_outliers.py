@@ -129,8 +129,8 @@ def test_other_verbs_of_density_serve_where_there_is_no_exact_one():
             return brightness(x) + torch.randn(len(x))
 
     class Unnormalised:
-        def log_unnormalized(self, x, beta):
-            return beta * brightness(x)
+        def log_unnormalized(self, x):
+            return brightness(x)
 
     torch.manual_seed(0)
     draws = torch.stack([brightness(TEST) + torch.randn(60) for _ in range(_outliers.WEIGHTS)])

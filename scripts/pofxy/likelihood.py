@@ -113,9 +113,10 @@ def estimates(model, x: Tensor, spec: protocol.Spec, walks: "Annealing | None" =
         found.append(Estimate(mean(model.log_prob_bound), model.bound + ", uniform-dequantised" * dequantised, bound=True))
     if hasattr(model, "log_unnormalized"):
         walks = walks or anneal(model, x[torch.arange(CHAINS) % len(x)])
-        values = mean(lambda x: model.log_unnormalized(x, 1.0)) - walks.log_z
-        name = walks.name + ", uniform-dequantised bound" * dequantised
-        found.append(Estimate(values, name, bound=dequantised, common_error=walks.error, note=str(walks)))
+        below = getattr(model, "bound", "")
+        name = ", ".join([below] * bool(below) + [walks.name] + ["uniform-dequantised bound"] * dequantised)
+        bound = bool(below) or dequantised
+        found.append(Estimate(mean(model.log_unnormalized) - walks.log_z, name, bound, walks.error, str(walks)))
     if binarised:
         name = BINARISED[binarised]
         found = [Estimate(e.values, f"{e.estimator}, {name}", e.bound, e.common_error, e.note) for e in found]
@@ -186,12 +187,13 @@ class Annealing:
 
 
 def anneal(model, start: Tensor, chains: int = CHAINS, temperatures: int = TEMPERATURES, burn_in: int = BURN_IN) -> Annealing:
-    """log Z of a model with `log_unnormalized`, `gibbs_step` and `base_sample`, from both ends.
+    """log Z of a model with `log_unnormalized` and what belongs to it, from both ends.
 
     Args:
         model: fitted.
-        start: (n, ...), where the chains of the reverse walk start. Test images: they find what the walk from the base law did
-            not, if the model has learned their law; exact samples of the model need no burn-in, and make the check a bound.
+        start: images (n, ...), whose states are where the chains of the reverse walk start. Test images: they find what the walk
+            from the base law did not, if the model has learned their law; exact samples of the model need no burn-in, and make
+            the check a bound.
         chains: of the walk from the base law; the reverse one has n.
         temperatures: steps from beta 0 to 1.
         burn_in: steps of `gibbs_step` at beta 1 that bring `start` to the model's law.
@@ -202,10 +204,10 @@ def anneal(model, start: Tensor, chains: int = CHAINS, temperatures: int = TEMPE
     betas = schedule(temperatures)
     with protocol.inference(model):
         forward = _walk(model, model.base_sample(chains), betas)
-        x = start.to(protocol.device_of(model))
+        state = model.state_of(start.to(protocol.device_of(model)))
         for _ in range(burn_in):
-            x = model.gibbs_step(x, 1.0)
-        backward = _walk(model, x, betas[::-1])
+            state = model.gibbs_step(state, 1.0)
+        backward = _walk(model, state, betas[::-1])
     weights = forward.softmax(0)  # (chains,)
     effective = float(1 / (weights**2).sum())
     # Delta method: the standard error of log Z is the one of Z over Z; with weights w of mean 1 it is std(w) / sqrt(chains).
@@ -227,14 +229,14 @@ def schedule(temperatures: int, steepness: float = 4.0) -> list[float]:
     return ((curve - curve[0]) / (curve[-1] - curve[0])).tolist()
 
 
-def _walk(model, x: Tensor, betas: list[float]) -> Tensor:
-    """log of the importance weight of each chain that starts at x, a draw of the law at betas[0]: (n,) float64 on the CPU."""
-    weight = torch.zeros(len(x), dtype=torch.float64)
+def _walk(model, state: Tensor, betas: list[float]) -> Tensor:
+    """log of the importance weight of each chain that starts at a draw of the law at betas[0]: (n,) float64 on the CPU."""
+    weight = torch.zeros(len(state), dtype=torch.float64)
     for step, (old, new) in enumerate(pairwise(betas), 1):
         # (n,): float64 sums, for a thousand small differences of large numbers.
-        weight += (model.log_unnormalized(x, new) - model.log_unnormalized(x, old)).cpu().double()
+        weight += (model.log_annealed(state, new) - model.log_annealed(state, old)).cpu().double()
         if step < len(betas) - 1:
-            x = model.gibbs_step(x, new)
+            state = model.gibbs_step(state, new)
     return weight
 
 

@@ -32,9 +32,10 @@ VERBS = {
     "log_prob": "x -> (N,) nats, log p(x), exact: a mass over L-level images; a density if the class says `measure = 'density'`",
     "log_weight": "x -> (N,) nats, log p(x, z) - log q(z | x) for one z drawn from q: its exponential is p(x) in the mean",
     "log_prob_bound": "x -> (N,) nats, a lower bound of log p(x); the class names it: `bound = 'diffusion bound'`",
-    "log_unnormalized": "x, beta -> (N,) nats, along a path of laws from beta 0, its normaliser 1, to beta 1, the model but for "
-    "its normaliser; beside it `gibbs_step(x, beta)`, one step of a chain that leaves the law at beta as it is, and "
-    "`base_sample(n)`, exact draws at beta 0",
+    "log_unnormalized": "x -> (N,) nats, log p(x) + log Z, or below it, and then the class names the bound. For log Z the class "
+    "has a path of laws over states s (n, ...), from beta 0, its normaliser 1, to beta 1, its normaliser Z: "
+    "`log_annealed(s, beta)` (n,) nats, `gibbs_step(s, beta)`, a step that leaves the law at beta as it is, `base_sample(n)`, exact draws at beta 0, and "
+    "`state_of(x)`, a draw of the state that belongs to an image",
     "sample": "n, labels (n,) int64 or None -> (n, C, H, W) in [0, 1]; `conditional = True` where labels are heeded",
     "reconstruct": "x -> its shape, in [0, 1]",
     "inpaint": "x, mask (1 where known) -> shape of x, in [0, 1]",
@@ -174,6 +175,47 @@ class FromJoint(FromProbabilities):
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) = log sum_y p(x, y) in nats, (N,)."""
         return self.log_joint(x).logsumexp(1)
+
+    def drawn_labels(self, n: int) -> Tensor:
+        """n labels drawn from the class prior, (n,): for samples that nobody named a label for."""
+        return torch.multinomial(self.log_prior.exp(), n, replacement=True)
+
+
+class FromConditional(FromJoint):
+    """The same for a model that has `log_conditional(x, y)`, (N,) nats: it is asked for every class in turn."""
+
+    def log_joint(self, x: Tensor) -> Tensor:
+        """log p(x, y) = log p(y) + log p(x | y) in nats, (N, K)."""
+        labels = torch.arange(len(self.log_prior), device=x.device)
+        return self.log_prior + torch.stack([self.log_conditional(x, k.expand(len(x))) for k in labels], 1)
+
+
+def log_prior(y: Tensor, classes: int) -> Tensor:
+    """log of the share of each class among labels y (N,), (K,)."""
+    return (torch.bincount(y, minlength=classes) / len(y)).log()
+
+
+def validations(data: Data, folds: int = 5) -> list[Data]:
+    """What a setting is chosen by: fits to the train part of each, scored on its val part.
+
+    That is the data's own train and val split. A learning curve's subset has no val split but itself, on which the least
+    regularised setting would always win: there it is folds of the subset, each with as many images of every class as the others.
+
+    Returns:
+        one or more; none where some class has a single image, and nothing can be held out.
+    """
+    if data.x_val is not data.x:
+        return [data]
+    counts = torch.bincount(data.y, minlength=data.spec.classes)
+    folds = min(folds, int(counts.min()))
+    if folds < 2:
+        return []
+    # The rank of each image within its class, in turn, names its fold.
+    order = data.y.argsort(stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.cat([torch.arange(int(count)) for count in counts])
+    parts = [rank % folds == fold for fold in range(folds)]
+    return [Data(data.spec, data.x[~part], data.y[~part], data.x[part], data.y[part]) for part in parts]
 
 
 def check(data: Data) -> None:

@@ -70,9 +70,6 @@ def log_likelihood(model, x, spec):
     if verb == "log_weight":
         weights = torch.stack([protocol.apply(model, verb, x) for _ in range(WEIGHTS)])  # (WEIGHTS, N)
         return weights.logsumexp(0) - math.log(WEIGHTS)
-    if verb == "log_unnormalized":
-        with protocol.inference(model):
-            return torch.cat([model.log_unnormalized(part.to(protocol.device_of(model)), 1.0).cpu() for part in x.split(512)])
     return protocol.apply(model, verb, x)
 
 
