@@ -34,8 +34,8 @@ VERBS = {
     "log_prob_bound": "x -> (N,) nats, a lower bound of log p(x); the class names it: `bound = 'diffusion bound'`",
     "log_unnormalized": "x -> (N,) nats, log p(x) + log Z, or below it, and then the class names the bound. For log Z the class "
     "has a path of laws over states s (n, ...), from beta 0, its normaliser 1, to beta 1, its normaliser Z: "
-    "`log_annealed(s, beta)` (n,) nats, `gibbs_step(s, beta)`, a step that leaves the law at beta as it is, `base_sample(n)`, exact draws at beta 0, and "
-    "`state_of(x)`, a draw of the state that belongs to an image",
+    "`log_annealed(s, beta)` (n,) nats, `gibbs_step(s, beta)`, a step that leaves the law at beta as it is, `base_sample(n)`, "
+    "exact draws at beta 0, and `state_of(x)`, a draw of the state that belongs to an image",
     "sample": "n, labels (n,) int64 or None -> (n, C, H, W) in [0, 1]; `conditional = True` where labels are heeded",
     "reconstruct": "x -> its shape, in [0, 1]",
     "inpaint": "x, mask (1 where known) -> shape of x, in [0, 1]",
