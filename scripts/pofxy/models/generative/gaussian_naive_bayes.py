@@ -17,7 +17,7 @@ import math
 import torch
 from torch import nn
 
-from pofxy.protocol import FromJoint, Picture
+from pofxy.protocol import FromJoint, Picture, log_prior
 
 
 class GaussianNaiveBayes(FromJoint, nn.Module):
@@ -45,18 +45,19 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
         self.register_buffer("variance", torch.ones(spec.classes, dimensions))
 
     def fit(self, data, trainer):
-        """Closed form."""
+        """Closed form, in float64."""
         self.build(data.spec)
-        x, classes = data.x.flatten(1), range(data.spec.classes)  # (N, D)
+        x, classes = data.x.flatten(1).double(), range(data.spec.classes)  # (N, D)
         counts = torch.bincount(data.y, minlength=data.spec.classes)
         # A uniform law over a bin of width h adds h^2 / 12 to the variance: this fits the dequantised pixels without noise.
         bins = 0.0 if data.spec.levels is None else 1 / (data.spec.levels - 1) ** 2 / 12
-        self.log_prior = (counts / counts.sum()).log()
-        self.mean = torch.stack([x[data.y == k].mean(0) for k in classes])  # (K, D)
+        self.log_prior = log_prior(data.y, data.spec.classes)
+        self.mean = torch.stack([x[data.y == k].mean(0) for k in classes]).to(self.mean.dtype)  # (K, D)
         variance = torch.stack([x[data.y == k].var(0, correction=0) for k in classes])
         within = (counts[:, None] * variance).sum(0) / counts.sum()  # (D,)
         floor = max(self.smoothing * float(x.var(0, correction=0).max()), 1e-9)
-        self.variance = (1 - self.shrinkage) * variance + self.shrinkage * within + bins + floor
+        variance = (1 - self.shrinkage) * variance + self.shrinkage * within + bins + floor
+        self.variance = variance.to(self.variance.dtype)
 
     def log_joint(self, x):
         """log p(x, y) in nats, (N, K): a density over pixels in units of their range."""
@@ -90,7 +91,6 @@ class GaussianNaiveBayes(FromJoint, nn.Module):
 
     def sample(self, n, labels=None):
         """n images, clipped to [0, 1]; the labels are drawn from the class prior where none are given."""
-        if labels is None:
-            labels = torch.multinomial(self.log_prior.exp(), n, replacement=True)
+        labels = self.drawn_labels(n) if labels is None else labels
         x = self.mean[labels] + self.variance[labels].sqrt() * torch.randn_like(self.mean[labels])
         return x.clamp(0, 1).view(n, *self.shape)  # (n, D) -> (n, C, H, W)
