@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from pofxy.protocol import Data, FromConditional, Spec, log_prior
 from pofxy.training import Player
 
-# Images scored at once: logits over 256 levels of 784 pixels take 50 MB.
+# At most so many images are scored at once, and so many logits: more would leave the processor's cache.
 ROWS = 64
+LOGITS = 2**20
 
 
 class PixelSequence(FromConditional, nn.Module):
@@ -58,15 +59,24 @@ class PixelSequence(FromConditional, nn.Module):
             counts = counts.scatter_add(1, self.levels_of(x).T, torch.ones(self.dimensions, len(x)))
         self.histogram.data = (counts / counts.sum(1, keepdim=True)).log()
         player = Player(self._loss, self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
-        trainer.run(self, data, [player], steps=self.steps, batch=self.batch, validate=self._loss, bfloat16=True)
+        trainer.run(self, data, [player], steps=self.steps, batch=self.batch, validate=self._validation, bfloat16=True)
 
     def log_conditional(self, x: Tensor, y: Tensor) -> Tensor:
         """log p(x | y) in nats, (N,): exact, a mass over L-level images."""
         found = []
-        for q, labels in zip(self.levels_of(x).split(ROWS), y.split(ROWS)):
-            law = (self.logits(q, labels).float() + self.histogram).log_softmax(2)  # (N, D, L)
-            found.append(law.gather(2, q[:, :, None]).sum((1, 2)))
+        for q, labels in zip(self.levels_of(x).split(self.rows), y.split(self.rows)):
+            found.append(self.log_mass(self.logits(q, labels), q))
         return torch.cat(found)
+
+    @property
+    def rows(self) -> int:
+        """Images scored at once."""
+        return max(1, min(ROWS, LOGITS // (self.dimensions * self.levels)))
+
+    def log_mass(self, logits: Tensor, q: Tensor) -> Tensor:
+        """log p in nats, (N,), of levels q (N, D) under logits (N, D, L), to which the histogram is added here."""
+        law = (logits.float() + self.histogram).log_softmax(2)
+        return law.gather(2, q[:, :, None]).sum((1, 2))
 
     def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
         """n images, number by number; the labels are drawn from the class prior where none are given."""
@@ -117,6 +127,9 @@ class PixelSequence(FromConditional, nn.Module):
         q = self.levels_of(x)
         logits = self.logits(q, y).float() + self.histogram
         return F.cross_entropy(logits.flatten(0, 1), q.flatten(), reduction="sum") / len(x)  # nats per image
+
+    def _validation(self, x, y):
+        return -self.log_conditional(x, y).mean()  # the same as the loss, of any number of images
 
 
 class LevelsHead(nn.Module):
