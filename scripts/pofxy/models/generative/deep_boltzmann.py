@@ -88,6 +88,7 @@ class DeepBoltzmann(FromProbabilities, nn.Module):
         # As many of each class, whose labels they hold: h beside the label.
         labels = torch.arange(self.classes).repeat_interleave(-(-self.persistent // self.classes))
         self.register_buffer("chains", self._state(torch.zeros(len(labels), self.hidden), labels))
+        self.register_buffer("starts", torch.zeros(len(labels), self.pixels))
         self.register_buffer("step", torch.tensor(0))
 
     def fit(self, data, trainer):
@@ -96,7 +97,9 @@ class DeepBoltzmann(FromProbabilities, nn.Module):
         # Half an image more of each colour: no pixel is certain.
         self.mean = (_binary(data.x).sum(0) + 0.5) / (len(data.x) + 1)
         self.log_prior = log_prior(data.y, self.classes)
-        self.chains[:, : self.hidden] = (torch.rand(len(self.chains), self.hidden) < 0.5).float()
+        labels = self.chains[:, self.hidden :]
+        of_class = (labels @ F.one_hot(data.y, self.classes).float().T)  # (n, N)
+        self.starts = _binary(data.x)[torch.multinomial(of_class, 1)[:, 0]]
         self._start_from_class_means(data)
         player = Player(self._loss, self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
         trainer.run(self, data, [player], steps=self.steps, batch=self.batch)
@@ -176,7 +179,15 @@ class DeepBoltzmann(FromProbabilities, nn.Module):
 
     def _loss(self, x, y):
         """Log mass of the chains of the batch's labels less that of the batch: of one layer alone, or the bound of the machine."""
-        stage = min(2, int(int(self.step) / max(1, self.pretraining * self.steps)))
+        every = max(1, round(self.pretraining * self.steps))
+        stage = min(2, int(self.step) // every) if self.pretraining else 2
+        if int(self.step) in ((0, every, 2 * every) if self.pretraining else (0,)):
+            with torch.no_grad():
+                xs = self.starts
+                if stage < 2:
+                    self._set_chain(_drawn((self.upward_bias + 2 * (xs - self.mean) @ self.weight.T).sigmoid()))
+                else:
+                    self._set_chain(_drawn(self._mean_field(self._from_pixels(xs), self._from_label(self.chains[:, self.hidden:].argmax(1)), 20)[0]))
         self.step += 1
         losses = (self._first_layer, self._second_layer, self._together)[stage]
         of_data, of_chains = losses(_binary(x), y)

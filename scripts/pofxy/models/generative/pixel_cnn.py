@@ -27,6 +27,8 @@ from pofxy.nets.pixel_sequence import LevelsHead, PixelSequence
 
 # M, the depth of a class's map: what it tells a location is turned into 2 F numbers by each layer.
 MAPS = 32
+# E, numbers that are learned for each level: two levels next to each other may tell the next pixel different things.
+EMBEDDING = 8
 
 
 class PixelCNN(PixelSequence):
@@ -58,9 +60,11 @@ class PixelCNN(PixelSequence):
         self.start(spec)
         channels, height, width = spec.shape
         # The pixel itself is hidden from the first layer, which sees it shifted: three rows above, three pixels to the left.
-        first = _Layer(channels + 1, self.features, taps=3, reach=3, dilation=1)
+        inputs = channels * (1 + EMBEDDING) + 1
+        first = _Layer(inputs, self.features, taps=3, reach=3, dilation=1)
         others = [_Layer(self.features, self.features, taps=2, reach=1, dilation=d) for d in dilations(height, width)]
         self.layers = nn.ModuleList([first, *others])
+        self.embeddings = nn.ParameterList([0.3 * torch.randn(spec.levels, EMBEDDING) for _ in range(channels)])
         self.maps = nn.Parameter(0.1 * torch.randn(spec.classes, height, width, MAPS))
         self.skip = nn.Linear(len(others) * self.features, self.features)  # of all layers but the last
         self.head = LevelsHead(self.features, channels, spec.levels)
@@ -84,7 +88,7 @@ class PixelCNN(PixelSequence):
         blank = self.maps.new_zeros
         # What the first layer sees: one more row and one more pixel, those outside of the image, before the first.
         rows = [layer.cache(blank(len(y), 1, width, layer.inputs)) for layer in self.layers]
-        x = blank(len(y), 1, width, channels + 1)
+        x = blank(len(y), 1, width, self.layers[0].inputs)
         for h in range(height):
             above, v = [], x
             for layer, cache in zip(self.layers, rows):
@@ -92,7 +96,7 @@ class PixelCNN(PixelSequence):
                 found, v = layer.down(torch.cat(list(cache), 1))  # (N, 1, W, 2 F), (N, 1, W, F)
                 above.append(found[:, 0] + layer.place(self.maps[y, h]))
             pixels = [layer.cache(blank(len(y), layer.inputs)) for layer in self.layers]
-            row, pixel = [], blank(len(y), channels + 1)
+            row, pixel = [], blank(len(y), self.layers[0].inputs)
             for w in range(width):
                 right, skips = pixel, []
                 for layer, cache, found in zip(self.layers, pixels, above):
@@ -107,7 +111,7 @@ class PixelCNN(PixelSequence):
                     levels = torch.cat([levels, q[:, None]], 1)
                 pixel = self._input(levels)
                 row.append(pixel)
-            x = torch.stack(row, 1)[:, None]  # W of (N, C + 1) -> (N, 1, W, C + 1)
+            x = torch.stack(row, 1)[:, None]  # W of (N, inputs) -> (N, 1, W, inputs)
 
     def _logits(self, q, above, s):
         """Of levels q (N, D), what the vertical stack found of them, and a map of the class (N, H, W, M) or (H, W, M)."""
@@ -131,8 +135,10 @@ class PixelCNN(PixelSequence):
         return above
 
     def _input(self, q):
-        """Levels (.., C) as numbers in [-1, 1], and a 1 that tells them from the zeros outside of the image, (.., C + 1)."""
-        return F.pad(q * (2 / (self.levels - 1)) - 1, (0, 1), value=1.0).to(self.maps.dtype)
+        """Of levels (.., C): numbers in [-1, 1], embeddings, and a 1 that tells them from the zeros outside of the image."""
+        numbers = F.pad(q * (2 / (self.levels - 1)) - 1, (0, 1), value=1.0).to(self.maps.dtype)  # (.., C + 1)
+        embedded = [F.embedding(q[..., c], table) for c, table in enumerate(self.embeddings)]  # C of (.., E)
+        return torch.cat([numbers, *embedded], -1)
 
     def _dropped(self, features):
         if not self.training:
