@@ -118,7 +118,7 @@ def test_made_number_by_number_gives_the_mass_of_the_order(shape):
     q, y = some_levels(model)
     with torch.no_grad():
         for order in range(model.orders):
-            filled, weight = model._in_order(q, torch.ones_like(q, dtype=torch.bool), y, order)
+            filled, weight = model._in_order(order, q, torch.ones_like(q, dtype=torch.bool), y)
             assert torch.equal(filled, q)
             torch.testing.assert_close(weight, model._log_mass(q, y, order), atol=1e-4, rtol=1e-4)
 

@@ -110,18 +110,29 @@ class PixelSequence(FromConditional, nn.Module):
     def _in_sequence(self, x):
         return x.permute(0, 2, 3, 1).flatten(1)  # (N, C, H, W) -> (N, H W C)
 
-    def _completed(self, q, known, y):
-        """Levels with the unknown ones drawn (N, D), and the sum of log p of the known ones (N,)."""
-        q, weight, walk = q.clone(), torch.zeros(len(q), device=q.device), self.walk(y)
-        logits = next(walk)
-        for d in range(self.dimensions):
+    def walked(self, walk, places, q: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws the unknown levels on a walk.
+
+        Args:
+            walk: a generator, as `walk` gives it.
+            places: the numbers d in the order in which it takes them.
+            q: levels (N, D), of which only the known ones play a part.
+            known: (N, D) bool.
+
+        Returns:
+            Levels with the unknown ones drawn, (N, D), and the sum of log p of the known ones in nats, (N,).
+        """
+        q, weight, level = q.clone(), torch.zeros(len(q), device=q.device), None
+        for d in places:
+            logits = walk.send(level)  # None starts it
             law = (logits.float() + self.histogram[d]).log_softmax(1)  # (N, L)
-            drawn = torch.multinomial(law.exp(), 1)[:, 0]
-            q[:, d] = torch.where(known[:, d], q[:, d], drawn)
-            weight += known[:, d] * law.gather(1, q[:, d, None])[:, 0]
-            if d < self.dimensions - 1:
-                logits = walk.send(q[:, d])
+            level = torch.where(known[:, d], q[:, d], torch.multinomial(law.exp(), 1)[:, 0])
+            q[:, d] = level
+            weight += known[:, d] * law.gather(1, level[:, None])[:, 0]
         return q, weight
+
+    def _completed(self, q, known, y):
+        return self.walked(self.walk(y), range(self.dimensions), q, known)
 
     def _loss(self, x, y):
         q = self.levels_of(x)

@@ -80,6 +80,17 @@ class MADE(PixelSequence):
         h = (h @ last.flatten(0, 1).T + self.last.bias).unflatten(1, (-1, self.features))  # (N, D, F)
         return self.head((h + self.place[y]).relu())
 
+    def walk(self, y, order: int = 0):
+        """The same number by number, in the order: by default that of the pixels."""
+        first, second, last = self._masked(order)
+        given = self.first.bias + self.labels[0](y)  # of the first hidden units, from the numbers so far: (N, H)
+        biases, label = self.last.bias.view(-1, self.features), self.labels[1](y)
+        for d in self.rank[order].argsort().tolist():
+            h = F.linear(given.relu(), second, self.second.bias) + label
+            h = F.linear(h.relu(), last[d], biases[d]) + self.place[y, d]  # (N, F)
+            level = yield self.head(h.relu())
+            given = given + self.level(level) @ first[:, d].T
+
     def log_conditional(self, x: Tensor, y: Tensor) -> Tensor:
         """log p(x | y) in nats, (N,): the mean mass over the orders."""
         parts = zip(self.levels_of(x).split(ROWS), y.split(ROWS))
@@ -93,30 +104,18 @@ class MADE(PixelSequence):
         q = torch.zeros(n, self.dimensions, dtype=torch.long, device=labels.device)
         for order in orders.unique():
             rows = orders == order
-            q[rows] = self._in_order(q[rows], torch.zeros_like(q[rows], dtype=torch.bool), labels[rows], order)[0]
+            q[rows] = self._in_order(int(order), q[rows], torch.zeros_like(q[rows], dtype=torch.bool), labels[rows])[0]
         return self.images_of(q)
 
     def _completed(self, q, known, y):
         """As the base has it, but by a draw in each order, of which one is taken by its weight."""
-        drawn = [self._in_order(q, known, y, order) for order in range(self.orders)]
+        drawn = [self._in_order(order, q, known, y) for order in range(self.orders)]
         filled, weight = (torch.stack(parts, 1) for parts in zip(*drawn))  # (N, O, D), (N, O)
         chosen = torch.multinomial(weight.softmax(1), 1)[:, 0]
         return filled[torch.arange(len(q)), chosen], weight.logsumexp(1) - math.log(self.orders)
 
-    def _in_order(self, q, known, y, order):
-        """Levels with the unknown ones drawn in the order, (N, D), and the sum of log p of the known ones, (N,)."""
-        q, weight = q.clone(), torch.zeros(len(q), device=q.device)
-        first, second, last = self._masked(order)
-        given = self.first.bias + self.labels[0](y)  # of the first hidden units, from the numbers so far: (N, H)
-        biases, label = self.last.bias.view(-1, self.features), self.labels[1](y)
-        for d in self.rank[order].argsort().tolist():
-            h = F.linear(given.relu(), second, self.second.bias) + label
-            h = F.linear(h.relu(), last[d], biases[d]) + self.place[y, d]  # (N, F)
-            law = (self.head(h.relu()) + self.histogram[d]).log_softmax(1)  # (N, L)
-            q[:, d] = torch.where(known[:, d], q[:, d], torch.multinomial(law.exp(), 1)[:, 0])
-            weight += known[:, d] * law.gather(1, q[:, d, None])[:, 0]
-            given = given + self.level(q[:, d]) @ first[:, d].T
-        return q, weight
+    def _in_order(self, order, q, known, y):
+        return self.walked(self.walk(y, order), self.rank[order].argsort().tolist(), q, known)
 
     def _masked(self, order):
         """The weights that the order leaves: (H, D, 1 + E), (H, H), (D, F, H)."""
@@ -128,6 +127,3 @@ class MADE(PixelSequence):
 
     def _log_mass(self, q, y, order):
         return self.log_mass(self.logits(q, y, order), q)
-
-    def _loss(self, x, y):
-        return super()._loss(x, y) if self.training else -self.log_conditional(x, y).mean()
