@@ -220,11 +220,11 @@ def their_boltzmann(data: protocol.Data, hidden: int, learning_rate: float, core
     from sklearn.neural_network import BernoulliRBM
 
     rows = likelihood.binarise(data.x, "threshold").flatten(1).numpy()
-    machine = BernoulliRBM(hidden, random_state=SEED)
+    machine = BernoulliRBM(hidden, batch_size=50, random_state=SEED)  # as many chains
     order, started = torch.Generator().manual_seed(SEED), time.process_time()
     while (done := (time.process_time() - started) / core_seconds) < 1:
         machine.learning_rate = learning_rate * rate("cosine", done)
-        machine.partial_fit(rows[torch.randint(len(rows), (50,), generator=order).numpy()])
+        machine.partial_fit(rows[torch.randint(len(rows), (machine.batch_size,), generator=order).numpy()])
     return BoltzmannOfScikitLearn(machine, torch.from_numpy(rows).mean(0))
 
 
@@ -347,7 +347,7 @@ def equal(digits: Digits) -> list[Row]:
         machine = GaussianHMM(chain.mean.shape[1], "diag", init_params="")
         machine.n_features = chain.mean.shape[2]
         machine.startprob_, machine.transmat_, machine.means_, machine.covars_ = (
-            part[k].numpy() for part in (chain.initial, chain.transition, chain.mean, chain.variance)
+            part[k].numpy() for part in (chain.initial, _between_states(chain), chain.mean, chain.variance)
         )
         theirs.append([machine.score(image[0].double().numpy()) for image in digits.x])  # a row of pixels a step
     ours = protocol.apply(chain, "log_joint", digits.x.double()) - chain.log_prior
@@ -358,6 +358,16 @@ def equal(digits: Digits) -> list[Row]:
         apart = abs(ours - theirs) / abs(theirs).clip(min=1)
         made.append(Row(what, "largest relative difference", f"{apart.max():.1e}", "-", f"{ours.size:,} numbers"))
     return made
+
+
+def _between_states(chain) -> torch.Tensor:
+    """p(state | state before), (K, S, S), of transitions (K, parts, variants, parts on, variants)."""
+    classes, parts, variants, steps, _ = chain.transition.shape
+    full = chain.transition.new_zeros(classes, parts, variants, parts, variants)
+    for part in range(parts):
+        on = min(steps, parts - part)
+        full[:, part, :, part : part + on] = chain.transition[:, part, :, :on]
+    return full.flatten(3).flatten(1, 2)
 
 
 def _posterior(joint):
