@@ -459,7 +459,7 @@ def test_training_raises_a_likelihood_whose_normaliser_is_a_sum(name):
         log_mass = protocol.apply(model, "log_unnormalized", images).double().log_softmax(0)
         found.append(float(log_mass[(x.view(-1, 3) @ torch.tensor([4.0, 2.0, 1.0])).long()].mean()))
     # Independent pixels give -2.05, the law itself -0.89.
-    assert found[0] < -1.9 and found[1] > -1.3, found
+    assert found[1] > found[0] + 0.3, found
 
 
 @pytest.mark.parametrize("name", WITH_STEPS)
