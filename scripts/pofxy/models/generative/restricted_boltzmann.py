@@ -24,18 +24,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pofxy.protocol import FromProbabilities, Picture, log_prior
+from pofxy.nets.boltzmann import BoltzmannMachine, binary, drawn
+from pofxy.protocol import Picture, log_prior
 from pofxy.training import Player
 
-# Of the walks from the base law to the model that find Z_y, for each class.
-WALKS = 20
-TEMPERATURES = 300
 # Gibbs steps of a sample or a completion, warming up from the base law in the first half.
 ROUNDS = 600
 FILTERS = 40
 
 
-class RestrictedBoltzmann(FromProbabilities, nn.Module):
+class RestrictedBoltzmann(BoltzmannMachine):
     """Trained on p(x, y); every hidden unit sees all pixels and the label.
 
     Args:
@@ -47,10 +45,6 @@ class RestrictedBoltzmann(FromProbabilities, nn.Module):
         learning_rate: at its height, of a cosine schedule: the slower the weights, the nearer the chains are to the model's law.
         weight_decay: of AdamW, towards independent units.
     """
-
-    binarised = "threshold"
-    conditional = True
-    images_only = True  # it cannot be fitted to a table
 
     def __init__(
         self,
@@ -68,9 +62,7 @@ class RestrictedBoltzmann(FromProbabilities, nn.Module):
 
     def build(self, spec):
         """Weights of H hidden units to D pixels and K class units; base law; chains. Raises ValueError for a table."""
-        if spec.levels is None:
-            raise ValueError(f"{spec.name}: a Boltzmann machine of binary pixels takes images, and this is a table")
-        self.shape, self.classes, self.pixels = spec.shape, spec.classes, math.prod(spec.shape)
+        self.start(spec)
         visible = self.pixels + self.classes
         self.weight = nn.Parameter(0.01 * torch.randn(self.hidden, visible))  # (H, D + K): W beside U
         self.hidden_bias = nn.Parameter(torch.zeros(self.hidden))  # c
@@ -79,38 +71,40 @@ class RestrictedBoltzmann(FromProbabilities, nn.Module):
         self.register_buffer("label_bias", torch.zeros(self.classes))
         self.register_buffer("base", torch.zeros(visible))  # a: logits of the pixels, log of the class prior
         self.register_buffer("mean", torch.zeros(visible))
-        # As many of each class, whose labels they hold.
-        labels = torch.arange(self.classes).repeat_interleave(-(-self.persistent // self.classes))
-        self.register_buffer("chains", self._state(torch.zeros(len(labels), self.pixels), labels))
+        labels = self.chain_labels(self.persistent)
+        self.register_buffer("chain_label", labels)  # they hold it
+        self.register_buffer("chains", self.labelled(torch.zeros(len(labels), self.pixels), labels))
 
     def fit(self, data, trainer):
         """Trains for all its steps: what could tell on val when to stop is log p(x), which takes log Z."""
         self.build(data.spec)
         # Half an image more of each colour: no pixel is certain.
-        white = (_binary(data.x).sum(0) + 0.5) / (len(data.x) + 1)
+        white = (binary(data.x).sum(0) + 0.5) / (len(data.x) + 1)
         self.base = torch.cat([white.logit(), log_prior(data.y, self.classes)])
         self.mean = torch.cat([white, self.base[self.pixels :].exp()])
         self._start_from_class_means(data)
-        self.chains = self._hold_label(self.base_sample(len(self.chains)), self.chains)
+        self.chains = self.labelled(self.base_sample(len(self.chains)), self.chain_label)
         player = Player(self._loss, self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
         trainer.run(self, data, [player], steps=self.steps, batch=self.batch)
-        self.label_bias = -self._log_z_by_class()
+        self.label_bias = -self.log_z_by_class()
 
-    def predict_proba(self, x):
-        """p(y | x), (N, K): exact, Z cancels."""
-        return self._log_joint_unnormalized(x).softmax(1)
-
-    def log_unnormalized(self, x):
-        """log p(x) + log Z in nats, (N,): exact, a mass over binary images."""
-        return self._log_joint_unnormalized(x).logsumexp(1)
+    def log_joint_unnormalized(self, x):
+        """log p(x, y) + log Z in nats, (N, K): exact."""
+        bias = self.base + self._bias()
+        of_hidden = torch.stack([F.softplus(inputs).sum(1) for inputs in self._inputs_by_class(x)], 1)
+        return (binary(x) @ bias[: self.pixels])[:, None] + bias[self.pixels :] + of_hidden
 
     def log_annealed(self, s, beta):
         """log p_beta(s) + log Z_beta in nats, (n,), with Z_0 = 1: s (n, D + K) are pixels and label, h is summed out."""
-        return self._log_law(s, self._to_hidden(s), beta)
+        # At beta 0: 2^H hidden states, and the normaliser of the pixels; that of the label is 1 already.
+        cold = self.hidden * math.log(2) + F.softplus(self.base[: self.pixels]).sum()
+        inputs = F.softplus(beta * self._to_hidden(s)).sum(1)
+        return s @ (self.base + beta * self._bias()) + inputs - (1 - beta) * cold
 
     def gibbs_step(self, s, beta):
         """A draw of h given s, then one of s given h, under p_beta."""
-        return self._next(self._to_hidden(s), beta)
+        h = drawn((beta * self._to_hidden(s)).sigmoid())
+        return self._draw(self.base + beta * (self._bias() + h @ self.weight))
 
     def base_sample(self, n):
         """n draws at beta 0, (n, D + K): every pixel and the label by itself."""
@@ -118,13 +112,13 @@ class RestrictedBoltzmann(FromProbabilities, nn.Module):
 
     def state_of(self, x):
         """Pixels and a label drawn from p(y | x), (N, D + K)."""
-        return self._state(x, torch.multinomial(self.predict_proba(x), 1)[:, 0])
+        return self.labelled(binary(x), torch.multinomial(self.predict_proba(x), 1)[:, 0])
 
     def sample(self, n, labels=None):
         """n binary images at the end of chains that hold their label, drawn from the class prior where none is given."""
         if labels is None:
             labels = torch.multinomial(self.base[self.pixels :].exp(), n, replacement=True)
-        held = self._state(torch.zeros(n, self.pixels, device=self.base.device), labels)
+        held = self.labelled(torch.zeros(n, self.pixels, device=self.base.device), labels)
         fixed = torch.arange(self.pixels + self.classes, device=self.base.device) >= self.pixels
         return self._run(held, fixed.expand(n, -1))[0].view(n, *self.shape)  # (n, D) -> (n, C, H, W)
 
@@ -137,7 +131,7 @@ class RestrictedBoltzmann(FromProbabilities, nn.Module):
         """The mean of the unknown pixels (mask 0) over a chain in which the known ones, thresholded, are held."""
         known = mask.bool().expand_as(x)
         free = torch.zeros(len(x), self.classes, device=x.device)
-        held = torch.cat([_binary(x.where(known, 0.0)), free], 1)  # (N, D + K)
+        held = torch.cat([binary(x.where(known, 0.0)), free], 1)  # (N, D + K)
         mean = self._run(held, torch.cat([known.flatten(1), free.bool()], 1))[1]
         return x.where(known, mean.view(x.shape))  # (N, D) -> (N, C, H, W)
 
@@ -161,47 +155,19 @@ class RestrictedBoltzmann(FromProbabilities, nn.Module):
         To second order in the weights a label moves the logits of the pixels by U W / 4, here by half of what naive Bayes would.
         """
         label = F.one_hot(data.y, self.classes).float()
-        white = (label.T @ _binary(data.x) + self.mean[: self.pixels]) / (label.sum(0) + 1)[:, None]  # (K, D)
+        white = (label.T @ binary(data.x) + self.mean[: self.pixels]) / (label.sum(0) + 1)[:, None]  # (K, D)
         of_labels = torch.randn(self.hidden, self.classes)  # its columns are nearly at right angles, of length sqrt(H)
         self.weight[:, self.pixels :] = of_labels
         self.weight[:, : self.pixels] += 4 / self.hidden * of_labels @ (white.logit() - self.base[: self.pixels]) / 2
 
     def _loss(self, x, y):
         """Mean free energy of the batch less that of the chains of its labels: its gradient is that of -log p(x | y)."""
-        data = self._state(x, y)
+        data = self.labelled(binary(x), y)
         with torch.no_grad():
             for _ in range(self.gibbs):
-                self.chains = self._hold_label(self.gibbs_step(self.chains, 1.0), self.chains)
-            # Each class weighs in the chains as much as in the batch.
-            weight = self.chains[:, self.pixels :] @ data[:, self.pixels :].mean(0) * self.classes / len(self.chains)
+                self.chains = self.labelled(self.gibbs_step(self.chains, 1.0), self.chain_label)
         of_data, of_chains = self.log_annealed(torch.cat([data, self.chains]), 1.0).split([len(x), len(self.chains)])
-        return weight @ of_chains - of_data.mean()
-
-    @torch.no_grad()
-    def _log_z_by_class(self):
-        """log of Z_y over its value at beta 0, (K,): annealed importance sampling with the label held."""
-        labels = torch.arange(self.classes, device=self.base.device).repeat_interleave(WALKS)
-        held = self._state(torch.zeros(len(labels), self.pixels, device=self.base.device), labels)
-        s, weight = self._hold_label(self.base_sample(len(held)), held), 0.0
-        for step in range(TEMPERATURES):
-            old, new, inputs = step / TEMPERATURES, (step + 1) / TEMPERATURES, self._to_hidden(s)
-            weight = weight + (self._log_law(s, inputs, new) - self._log_law(s, inputs, old)).double()
-            s = self._hold_label(self._next(inputs, new), held)
-        return weight.view(self.classes, WALKS).logsumexp(1).float() - math.log(WALKS)  # (K WALKS,) -> (K,)
-
-    def _log_law(self, s, inputs, beta):
-        """log_annealed, with the inputs of the hidden units (n, H) at hand."""
-        # At beta 0: 2^H hidden states, and the normaliser of the pixels; that of the label is 1 already.
-        cold = self.hidden * math.log(2) + F.softplus(self.base[: self.pixels]).sum()
-        return s @ (self.base + beta * self._bias()) + F.softplus(beta * inputs).sum(1) - (1 - beta) * cold
-
-    def _next(self, inputs, beta):
-        on = (beta * inputs).sigmoid()
-        h = (torch.rand_like(on) < on).float()
-        return self._draw(self.base + beta * (self._bias() + h @ self.weight))
-
-    def _hold_label(self, s, labelled):
-        return torch.cat([s[:, : self.pixels], labelled[:, self.pixels :]], 1)
+        return self.class_weights(self.chain_label, y) @ of_chains - of_data.mean()
 
     def _bias(self):
         return torch.cat([self.pixel_bias, self.label_bias])
@@ -211,23 +177,13 @@ class RestrictedBoltzmann(FromProbabilities, nn.Module):
 
     def _inputs_by_class(self, x):
         """Inputs of the hidden units for each class in turn, (N, H): all at once would not stay in the processor's cache."""
-        of_pixels = self._to_hidden(F.pad(_binary(x), (0, self.classes)))
+        of_pixels = self._to_hidden(F.pad(binary(x), (0, self.classes)))
         return (of_pixels + self.weight[:, self.pixels + k] for k in range(self.classes))
-
-    def _log_joint_unnormalized(self, x):
-        """log p(x, y) + log Z, (N, K)."""
-        bias = self.base + self._bias()
-        of_hidden = torch.stack([F.softplus(inputs).sum(1) for inputs in self._inputs_by_class(x)], 1)
-        return (_binary(x) @ bias[: self.pixels])[:, None] + bias[self.pixels :] + of_hidden
-
-    def _state(self, x, y):
-        return torch.cat([_binary(x), F.one_hot(y, self.classes)], 1)  # (N, D + K)
 
     def _draw(self, logits):
         """Independent pixels and a label, (n, D + K)."""
         pixels, label = logits.split([self.pixels, self.classes], 1)
-        x = (torch.rand_like(pixels) < pixels.sigmoid()).float()
-        return self._state(x, torch.multinomial(label.softmax(1), 1)[:, 0])
+        return self.labelled(drawn(pixels.sigmoid()), torch.multinomial(label.softmax(1), 1)[:, 0])
 
     def _run(self, held, fixed):
         """Chains with the entries `fixed` (n, D + K) as in `held`: the last pixels, and their mean in the second half."""
@@ -237,8 +193,3 @@ class RestrictedBoltzmann(FromProbabilities, nn.Module):
             if i >= ROUNDS // 2:
                 total = total + s
         return s[:, : self.pixels], total[:, : self.pixels] / (ROUNDS - ROUNDS // 2)
-
-
-def _binary(x):
-    """White from 0.5 on, (N, D)."""
-    return (x.flatten(1) >= 0.5).float()
