@@ -12,7 +12,7 @@ the end, units are measured from their means, and independent ones with these me
     p_beta(x, h, y, g) ~ p_0(x) p_0(h) p_0(y) exp(beta (what the machine adds)),        x and g are summed out
 
 Reference: R. Salakhutdinov, G. Hinton, "Deep Boltzmann machines", AISTATS 2009; annealing in h: R. Salakhutdinov, H. Larochelle,
-AISTATS 2010; the means: G. Montavon, K.-R. Mueller, "Deep Boltzmann machines and the centering trick", 2012.
+AISTATS 2010; means: G. Montavon, K.-R. Mueller, "Deep Boltzmann machines and the centering trick", 2012.
 """
 
 import math
@@ -25,11 +25,8 @@ from pofxy.nets.boltzmann import BoltzmannMachine, binary, drawn
 from pofxy.protocol import Picture, log_prior
 from pofxy.training import Player
 
-# Rounds of mean field: fewer in training, from where the pass upwards ends; the bounds that score take more of them.
-TRAINING_ROUNDS, SCORING_ROUNDS = 5, 20
-# Gibbs steps of a sample, and of a completion, which warms up from the base law in the first half.
-ROUNDS = 300
-FILTERS = 20
+# Rounds of mean field in training and to score; Gibbs steps of a sample, and of a completion, which warms up in the first half.
+TRAINING_ROUNDS, SCORING_ROUNDS, ROUNDS = 5, 20, 300
 
 
 class DeepBoltzmann(BoltzmannMachine):
@@ -42,7 +39,7 @@ class DeepBoltzmann(BoltzmannMachine):
         pretraining: share of the steps that each layer is trained alone for.
         steps: batches to train for, in all.
         batch: images in one.
-        learning_rate: at its height, up and down once: the slower the weights, the nearer the chains are to the model's law.
+        learning_rate: at its height, of a cosine schedule: the slower the weights, the nearer the chains are to the model's law.
         weight_decay: of AdamW, towards independent units.
     """
 
@@ -51,7 +48,7 @@ class DeepBoltzmann(BoltzmannMachine):
     def __init__(
         self,
         hidden: int = 150,
-        top: int = 150,
+        top: int = 80,
         chains: int = 100,
         pretraining: float = 0.2,
         steps: int = 5000,
@@ -71,8 +68,7 @@ class DeepBoltzmann(BoltzmannMachine):
         self.label_weight = nn.Parameter(torch.randn(self.top, self.classes))  # U
         self.pixel_bias = nn.Parameter(torch.zeros(self.pixels))  # b, less that of the base law
         # The bias of h as the top of the first layer, and as the bottom of the second one; together, c is their mean.
-        self.upward_bias = nn.Parameter(torch.zeros(self.hidden))
-        self.downward_bias = nn.Parameter(torch.zeros(self.hidden))
+        self.upward_bias, self.downward_bias = (nn.Parameter(torch.zeros(self.hidden)) for _ in range(2))
         self.top_bias = nn.Parameter(torch.zeros(self.top))  # e
         self.register_buffer("label_bias", torch.zeros(self.classes))  # d, less that of the base law
         self.register_buffer("log_prior", torch.zeros(self.classes))
@@ -80,6 +76,7 @@ class DeepBoltzmann(BoltzmannMachine):
         self.register_buffer("hidden_mean", torch.full((self.hidden,), 0.5))  # of h after the first layer is trained
         self.register_buffer("chain_label", self.chain_labels(self.persistent))  # they hold it
         self.register_buffer("chains", torch.zeros(len(self.chain_label), self.hidden + self.classes))  # h beside the label
+        self.register_buffer("starts", torch.zeros(len(self.chain_label), self.pixels))  # the image that each starts from
         self.register_buffer("step", torch.tensor(0))
 
     def fit(self, data, trainer):
@@ -89,20 +86,19 @@ class DeepBoltzmann(BoltzmannMachine):
         self.mean = (binary(data.x).sum(0) + 0.5) / (len(data.x) + 1)
         self.log_prior = log_prior(data.y, self.classes)
         self._start_from_class_means(data)
-        player = Player(self._loss, self.parameters(), self.learning_rate, weight_decay=self.weight_decay, schedule="one_cycle")
+        player = Player(self._loss, self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
         trainer.run(self, data, [player], steps=self.steps, batch=self.batch)
         self.label_bias = -self.log_z_by_class()
 
     def log_joint_unnormalized(self, x):
         """A lower bound of log p(x, y) + log Z in nats, (N, K)."""
-        x, from_pixels = binary(x), self._from_pixels(x)
-        bounds = [self._bound(x, from_pixels, self._from_label(k), SCORING_ROUNDS) for k in range(self.classes)]
+        x, of_labels = binary(x), [self._from_label(k) for k in range(self.classes)]
+        bounds = [self._bound(x, self._from_pixels(x), of_label, SCORING_ROUNDS) for of_label in of_labels]
         return torch.stack(bounds, 1) + self.log_prior + self.label_bias
 
     def log_annealed(self, s, beta):
         """log p_beta(s) + log Z_beta in nats, (n,), with Z_0 = 1: s (n, H + K) are h and the label, x and g are summed out."""
-        to_pixels, to_top = self._inputs(s)
-        base, hidden = self.mean.logit(), self.hidden_mean.logit()
+        base, hidden, (to_pixels, to_top) = self.mean.logit(), self.hidden_mean.logit(), self._inputs(s)
         # At beta 0: 2^G states of g, and the normalisers of h and x; that of the label is 1 already.
         cold = self.top * math.log(2) + F.softplus(base).sum() + F.softplus(hidden).sum()
         bias = torch.cat([hidden.lerp(self._bias() - self.weight @ self.mean, beta), self.log_prior + beta * self.label_bias])
@@ -120,8 +116,7 @@ class DeepBoltzmann(BoltzmannMachine):
     def state_of(self, x):
         """h and a label, (N, H + K): the label drawn by predict_proba, h by its mean field."""
         labels = torch.multinomial(self.predict_proba(x), 1)[:, 0]
-        h, _ = self._mean_field(self._from_pixels(x), self._from_label(labels), SCORING_ROUNDS)
-        return self.labelled(drawn(h), labels)
+        return self.labelled(drawn(self._mean_field(self._from_pixels(x), self._from_label(labels), SCORING_ROUNDS)[0]), labels)
 
     def sample(self, n, labels=None):
         """n binary images: chains of the training go on from where they ended, those of the label, or of one from the prior."""
@@ -140,49 +135,51 @@ class DeepBoltzmann(BoltzmannMachine):
 
     def inpaint(self, x, mask):
         """The mean of the unknown pixels (mask 0) over a chain in which the known ones, thresholded, are held."""
-        known = mask.bool().expand_as(x)
+        known, s, total = mask.bool().expand_as(x), self.base_sample(len(x)), 0.0
         held, fixed = binary(x.where(known, 0.0)), known.flatten(1)
-        s, total = self.base_sample(len(x)), torch.zeros_like(held)
         for i in range(ROUNDS):
             s, pixels = self._step(s, min(1.0, 2 * i / ROUNDS), held, fixed)
-            if i >= ROUNDS // 2:
-                total += pixels
+            total = total + pixels * (i >= ROUNDS // 2)
         return x.where(known, (total / (ROUNDS - ROUNDS // 2)).view(x.shape))  # (N, D) -> (N, C, H, W)
 
     def encode(self, x):
         """The mean field of both hidden layers, over the classes by their probabilities, (N, H + G)."""
-        posterior, from_pixels = self.predict_proba(x), self._from_pixels(x)
+        of_labels, from_pixels = self.predict_proba(x).T, self._from_pixels(x)  # (K, N)
         fields = (self._mean_field(from_pixels, self._from_label(k), SCORING_ROUNDS) for k in range(self.classes))
-        return sum(posterior[:, k, None] * torch.cat(field, 1) for k, field in enumerate(fields))
+        return sum(weight[:, None] * torch.cat(field, 1) for weight, field in zip(of_labels, fields, strict=True))
 
     def picture(self, x, y):
         """The weights of the hidden units that have the largest ones, those of the second layer through the first."""
-        first, second = self.weight.detach(), (self.top_weight @ self.weight).detach()  # (H, D), (G, D)
-        strongest = [part[part.norm(dim=1).argsort(descending=True)[:FILTERS]] for part in (first, second)]
+        layers = self.weight.detach(), (self.top_weight @ self.weight).detach()  # (H, D), (G, D)
+        strongest = [layer[layer.norm(dim=1).argsort(descending=True)[:20]] for layer in layers]
         images = torch.cat(strongest).view(-1, *self.shape)  # (n, D) -> (n, C, H, W)
-        caption = "What turns the strongest units on (red) and off (blue): the first layer's, then the second's by way of the first."
+        caption = "What turns the strongest units on (red) and off (blue): of the first layer, then of the second, by way of it."
         return Picture(images, columns=min(10, len(images)), caption=caption, signed=True)
 
     @torch.no_grad()
     def _start_from_class_means(self, data):
-        """Weights by which a label moves the pixels towards the mean of its class, and chains at h of the base law."""
+        """Weights by which a label moves the pixels towards the mean of its class, and an image of its label for each chain."""
         label = F.one_hot(data.y, self.classes).float()
         white = (label.T @ binary(data.x) + self.mean) / (label.sum(0) + 1)[:, None]  # (K, D)
-        # A random code of h for each class, which its unit in the top layer and its mean image both point to.
-        codes = torch.randn(self.hidden, self.classes)
+        codes = torch.randn(self.hidden, self.classes)  # of h, to which label and mean image both point
         self.weight += 2 / self.hidden * codes @ (white.logit() - self.mean.logit())
-        self.top_weight += 4 / self.top * self.label_weight @ codes.T
-        self.chains = self.labelled(self.base_sample(len(self.chain_label)), self.chain_label)
+        self.top_weight += 2 / self.top * self.label_weight @ codes.T
+        self.starts = binary(data.x)[torch.multinomial(label.T[self.chain_label], 1)[:, 0]]
 
     def _loss(self, x, y):
         """Log mass of the chains less that of the batch: of one layer alone, or of the machine and its bound."""
-        stage = min(2, int(self.step / max(1.0, self.pretraining * self.steps))) if self.pretraining else 2
+        alone = round(self.pretraining * self.steps)
+        stage = min(2, int(self.step) // alone) if alone else 2
+        if int(self.step) in (0, alone, 2 * alone):
+            # Another machine, and other chains: from images of their labels, not from where the last machine left them.
+            bias = (self._bias() if stage == 2 else self.upward_bias).detach()
+            self.chains = self.labelled(drawn((bias + 2 * self._from_pixels(self.starts).detach()).sigmoid()), self.chain_label)
         self.step += 1
         of_data, of_chains = (self._first_layer, self._second_layer, self._together)[stage](binary(x), y)
         return self.class_weights(self.chain_label, y) @ of_chains - of_data.mean()
 
     def _first_layer(self, x, y):
-        """Log masses of the batch and of the chains, under two copies of x and h; h alone moves on, the label waits."""
+        """Log masses of the batch and of the chains, under two copies of x and h; h alone moves on."""
         inputs, base = self.upward_bias + 2 * self._from_pixels(x), self.mean.logit() + self.pixel_bias
         with torch.no_grad():
             pixels = (base + self.chains[:, : self.hidden] @ self.weight).sigmoid()
@@ -190,17 +187,17 @@ class DeepBoltzmann(BoltzmannMachine):
             self.chains = self.labelled(drawn((self.upward_bias + both @ self.weight.T).sigmoid()), self.chain_label)
             self.hidden_mean.lerp_(inputs.sigmoid().mean(0).clamp(0.01, 0.99), 0.1)
         h = self.chains[:, : self.hidden]
-        of_pixels = F.softplus(base + h @ self.weight).sum(1)
-        return 2 * x @ base + F.softplus(inputs).sum(1), h @ (self.upward_bias - 2 * self.weight @ self.mean) + 2 * of_pixels
+        of_chains = h @ (self.upward_bias - 2 * self.weight @ self.mean) + 2 * F.softplus(base + h @ self.weight).sum(1)
+        return 2 * x @ base + F.softplus(inputs).sum(1), of_chains
 
     def _second_layer(self, x, y):
         """The same under h, y and two copies of g."""
         bias = self.hidden_mean.logit() + self.downward_bias
         with torch.no_grad():
             top = self._to_top(self.chains[:, : self.hidden], self._from_label(self.chain_label)).sigmoid()
-            h = drawn((bias + (drawn(top) + drawn(top)) @ self.top_weight).sigmoid())
-            self.chains = self.labelled(h, self.chain_label)
-            h = torch.cat([drawn((self.upward_bias + 2 * self._from_pixels(x)).sigmoid()), h])  # of the batch, of the chains
+            of_chains = drawn((bias + (drawn(top) + drawn(top)) @ self.top_weight).sigmoid())
+            self.chains = self.labelled(of_chains, self.chain_label)
+            h = torch.cat([drawn((self.upward_bias + 2 * self._from_pixels(x)).sigmoid()), of_chains])
         inputs = self._to_top(h, self._from_label(torch.cat([y, self.chain_label])))
         return (h @ bias + 2 * F.softplus(inputs).sum(1)).split([len(x), len(self.chain_label)])
 
