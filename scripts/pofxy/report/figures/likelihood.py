@@ -11,6 +11,9 @@ heart. The dashed lines are references: every pixel by itself, plain noise and, 
 which no model can pass but by chance.
 """
 
+import re
+import textwrap
+
 import pandas as pd
 from markupsafe import Markup
 
@@ -19,6 +22,8 @@ from pofxy.report.verdict import one_each
 from pofxy.report.wording import metric_name
 
 ORDER = 43
+# Characters in a line of what stands to the right of a dot.
+NOTE = 32
 METRICS = ("bits_per_dim", "log_density", "nats_thresholded", "nats_stochastic")
 
 
@@ -31,19 +36,24 @@ def likelihood(study):
             plot
             for metric in METRICS
             for unit, rows in found[found["metric"] == metric].groupby("unit", sort=False)
-            if (plot := _plot(rows, f"{metric_name(metric)} ({unit})", dataset))
+            if (plot := _plot(rows, metric_name(metric), unit, dataset))
         ]
         charts += [chart.heading(study, dataset) + chart.stack(*plots)] if plots else []
     return Markup("").join(charts) or None
 
 
-def _plot(rows, name: str, dataset: str) -> Markup | None:
+def _plot(rows, name: str, unit: str, dataset: str) -> Markup | None:
     train = rows[rows["split"] == "train"]
     test = rows[rows["split"] != "train"]
     main = one_each(test)
     others = test.drop(main.index)
     estimators = test.groupby("model")["estimator"].agg(lambda names: ", ".join(dict.fromkeys(filter(None, names))))
-    main = main.assign(hollow=main["bound"], note=main["model"].map(estimators))
+    # What the unit says already is not said of each model again.
+    binarised = re.search(r"\((.*)\)", unit)
+    if binarised:
+        estimators = estimators.str.removesuffix(f", {binarised[1]}")
+    main = main.assign(hollow=main["bound"], note=main["model"].map(estimators).map(lambda note: textwrap.fill(note, NOTE)))
     also = pd.concat([one_each(train).assign(mark="train"), others.assign(mark="estimator")])
     better = "more is better" if main["higher_is_better"].any() else "less is better"
-    return chart.dots(main, f"{name}, {better}", f"{name} on {dataset}", also=also)
+    axis = f"{name}, {better}" if binarised else f"{name} ({unit}), {better}"
+    return chart.dots(main, axis, f"{name} on {dataset}", also=also)
