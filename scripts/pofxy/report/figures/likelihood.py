@@ -56,4 +56,4 @@ def _plot(rows, name: str, unit: str, dataset: str) -> Markup | None:
     also = pd.concat([one_each(train).assign(mark="train"), others.assign(mark="estimator")])
     better = "more is better" if main["higher_is_better"].any() else "less is better"
     axis = f"{name}, {better}" if binarised else f"{name} ({unit}), {better}"
-    return chart.dots(main, axis, f"{name} on {dataset}", also=also)
+    return chart.dots(main, axis, f"{name} ({unit}) on {dataset}", also=also)
