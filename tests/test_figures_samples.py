@@ -187,7 +187,11 @@ def test_likelihood_names_all_bounds_and_keeps_units_apart(study):
     scores = study.scores
     vae = scores[(scores["model"] == "vae") & (scores["metric"] == "bits_per_dim") & (scores["split"] == "test")]
     more = [vae.assign(estimator="ELBO", value=2.0), vae.assign(estimator="IWAE-512", value=1.8, n=100)]
-    binary = {"metric": "nats_thresholded", "unit": "nats (0.5-threshold)", "estimator": "AIS-10 x 20, reverse check, 0.5-threshold"}
+    binary = {
+        "metric": "nats_thresholded",
+        "unit": "nats (0.5-threshold)",
+        "estimator": "AIS-10 x 20, reverse check, 0.5-threshold",
+    }
     more.append(vae.assign(**binary, value=80.0, ci_low=79.0, ci_high=81.0))
     markup = likelihood(dataclasses.replace(study, scores=pd.concat([scores, *more], ignore_index=True)))
     assert "IWAE-32, ELBO, IWAE-512" in Page(markup).text
