@@ -120,7 +120,8 @@ class Standardised(nn.Module):
     """A flow over standardised dequantised pixels as a model of pofxy: log p(x) over all classes.
 
     Args:
-        flow: has `log_density(x, y)`, (N,) nats.
+        log_density: (x, y) -> (N,) nats, of standardised pixels.
+        module: the flow, whose parameters it has.
         data: whose train split has the means and deviations.
     """
 
