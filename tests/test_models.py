@@ -198,6 +198,20 @@ def test_tables_of_two_classes_or_more_with_a_constant_column(name, classes, tmp
         assert rows.shape == (30, classes) and torch.equal(rows.argmax(1), labels)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, entry in MODELS.items() if entry.family == "generative" and not entry.images_only]
+)
+def test_a_table_that_reaches_to_the_ends_of_the_range_is_sampled_within_it(name):
+    spec = protocol.Spec("table", (3,), 2, None, ("a", "b"))
+    y = torch.arange(120) % 2
+    x = torch.rand(120, 3, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+    x[:, 0] = y
+    model = fitted(MODELS[name], protocol.Data(spec, x[:90], y[:90], x[90:], y[90:]))
+    drawn = protocol.draw(model, 200)
+    assert drawn.shape == (200, 3) and drawn.min() >= 0 and drawn.max() <= 1
+    assert protocol.apply(model, "log_prob", x[90:]).isfinite().all()
+
+
 @pytest.mark.parametrize("name", [name for name in DISCRIMINATIVE if not takes_tables(name)])
 def test_a_table_is_refused_by_a_net_over_images(name):
     spec = protocol.Spec("table", (6,), 3, None, tuple("abc"))

@@ -72,15 +72,15 @@ class KernelDensity(FromJoint, nn.Module):
             means.append(kernels.softmax(1) @ rows)  # (N, D)
         posterior = torch.stack(joint, 1).softmax(1)  # (N, K)
         mean = torch.einsum("nk,knd->nd", posterior, torch.stack(means))
-        return x.where(known, self._in_range(mean).view_as(x))
+        return x.where(known, mean.clamp(0, 1).view_as(x))
 
     def sample(self, n, labels=None):
-        """n train rows of these labels with the kernel's noise, images clipped to [0, 1]; labels by the prior where none are."""
+        """n train rows of these labels with the kernel's noise, clipped to [0, 1]; labels by the prior where none are."""
         labels = self.drawn_labels(n) if labels is None else labels
         place = torch.rand(n, device=labels.device) * self.counts[labels]
         index = self._first()[labels] + place.long().minimum(self.counts[labels] - 1)
         rows = self._grey(self.rows[index])  # (n, D)
-        return self._in_range(rows + self.bandwidth * torch.randn_like(rows)).view(n, *self.shape)
+        return (rows + self.bandwidth * torch.randn_like(rows)).clamp(0, 1).view(n, *self.shape)
 
     def picture(self, x, y):
         """The first train image of each class, and what its kernel makes of it."""
@@ -124,9 +124,6 @@ class KernelDensity(FromJoint, nn.Module):
 
     def _grey(self, rows):
         return rows if self.levels is None else rows.float() / (self.levels - 1)
-
-    def _in_range(self, x):
-        return x if self.levels is None else x.clamp(0, 1)
 
 
 def _squares(x, rows, known):

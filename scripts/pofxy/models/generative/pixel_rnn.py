@@ -3,9 +3,9 @@
     (o, f, i, g) = K_ss * h_row-1 + K_is * x_row,    c_row = s(f) c_row-1 + s(i) tanh(g),    h_row = s(o) tanh(c_row)     (eq. 3)
 
 Both convolutions run along the row; the second one is masked, so that a pixel sees nothing of itself or of what comes after it.
-A row is computed all at once, and an image takes as many steps as it has rows: of the paper's nets the cheapest, and on a
-processor without a graphics card some ten times as fast as an LSTM over the pixels one by one. Layers add to what they get, after
-a masked convolution of the image. The class has a learned map over the image, which joins there.
+A row is computed all at once, and an image takes as many steps as it has rows, where an LSTM over the pixels takes one for each:
+of the paper's nets the cheapest without a graphics card. Layers add to what they get, after a masked convolution of the image.
+The class has a learned map over the image, which joins there.
 
 Reference: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, "Pixel recurrent neural networks", ICML 2016, sections 3.1, 3.3-3.5.
 """
