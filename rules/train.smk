@@ -8,6 +8,7 @@ rule train:
         model=directory(RUN / "model"),
         history=RUN / "history.csv",
         cost=RUN / "train.json",
+        snapshots=directory(RUN / "snapshots"),
     log:
         RUN / "logs/train.log",
     benchmark:

@@ -13,7 +13,7 @@ with job(snakemake, "train"):
         run,
         params.hyperparameters,
         splits.load_data(snakemake.input.data, snakemake.input.val, snakemake.input.spec),
-        fitting.Outputs(snakemake.output.model, snakemake.output.history, snakemake.output.cost),
+        fitting.Outputs(*snakemake.output),
         sources=snakemake.input.source,
         time_limit=snakemake.resources.time_limit,
         origin=provenance(snakemake.config),

@@ -137,7 +137,7 @@ def run_jobs(folder, run, x, y):
     """Trains, then samples or evaluates, and leaves Snakemake's figures."""
     place = folder / "runs" / run.key
     tracker = tracking.Tracker(folder, run.key)
-    outputs = fitting.Outputs(str(place / "model"), str(place / "history.csv"), str(place / "train.json"))
+    outputs = fitting.Outputs(*(str(place / name) for name in ("model", "history.csv", "train.json", "snapshots")))
     data = protocol.Data(SPEC, x[:40], y[:40], x[40:], y[40:])
     fitting.fit(run, SETTINGS.get(run.model, {}), data, outputs, [], 600, ORIGIN, tracker)
     if run.model == "vae":

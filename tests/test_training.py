@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pofxy import protocol, store, training
+from pofxy.snapshots import Snapshots, collapsed_since
 from pofxy.training import Player, Trainer
 
 torch.set_num_threads(1)
@@ -300,3 +301,124 @@ def test_nothing_but_our_own_formats_is_loaded(tmp_path):
     with pytest.raises(store.StoreError, match="neither a torch module"):
         store.save_model(tmp_path / "other", SimpleNamespace(), "a", "b", {}, protocol.Spec("s", (4,), 2, None, ("a", "b")))
     assert not (tmp_path / "other").exists() and isinstance(net, nn.Module)
+
+
+class Twice(nn.Module):
+    """Two parts trained one after the other, the second on what the first one makes; it draws samples, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 3), nn.Linear(3, 64)
+
+    def fit(self, data, trainer):
+        for name, part, loss in (("first", self.first, self.classes), ("second", self.second, self.images)):
+            trainer.run(self, data, [Player(loss, part.parameters(), 1e-2, name=name)], steps=40, batch=16)
+
+    def classes(self, x, y):
+        return F.cross_entropy(self.first(F.dropout(x.flatten(1), 0.2)), y)
+
+    def images(self, x, y):
+        return (self.second(self.first(x.flatten(1)).detach() + torch.randn(len(x), 3)).sigmoid() - x.flatten(1)).square().mean()
+
+    def sample(self, n, labels=None):
+        return self.second(torch.randn(n, 3)).sigmoid().view(n, 1, 8, 8)
+
+
+@pytest.fixture
+def images():
+    x = torch.rand(96, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(96) % 3
+    return protocol.Data(protocol.Spec("made", (1, 8, 8), 3, 5, ("a", "b", "c")), x, y, x[:30], y[:30])
+
+
+def train_twice(images, **more):
+    protocol.seeded(5)
+    net, trainer = Twice(), Trainer(**more)
+    net.fit(images, trainer)
+    return net, trainer
+
+
+@pytest.mark.parametrize("when", [3, 10])
+def test_a_training_in_two_parts_is_resumed_in_the_one_it_was_in(images, tmp_path, when):
+    expected, undisturbed = train_twice(images, snapshots=Snapshots())
+    assert [row["epoch"] for row in undisturbed.history] == list(range(1, 15)), "seven epochs of each part, numbered on"
+    assert "first_loss" in undisturbed.history[6] and "second_loss" in undisturbed.history[7]
+
+    def interrupt(epoch, metrics):
+        if epoch == when:
+            raise KeyboardInterrupt
+
+    kept = {"checkpoint": tmp_path / "checkpoint.safetensors", "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        train_twice(images, on_epoch=interrupt, snapshots=Snapshots(), **kept)
+    heard = []
+    found, resumed = train_twice(images, on_epoch=lambda epoch, _: heard.append(epoch), snapshots=Snapshots(), **kept)
+    assert heard == list(range(1, 15))
+    assert without_seconds(resumed.history) == without_seconds(undisturbed.history)
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(tensor, found.state_dict()[name]), name
+    for (epoch, images), (again, others) in zip(undisturbed.snapshots.taken, resumed.snapshots.taken, strict=True):
+        assert epoch == again and torch.equal(images, others)
+
+
+def test_samples_on_the_way_change_nothing_and_come_at_the_same_epochs(images):
+    plain, without = train_twice(images)
+    watched, trainer = train_twice(images, snapshots=Snapshots())
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, watched.state_dict()[name]), name
+    assert [epoch for epoch, _ in trainer.snapshots.taken] == [1, 2, 4, 7, 8, 9, 11, 14]
+    assert all(x.shape == (10, 1, 8, 8) and x.dtype == torch.uint8 for _, x in trainer.snapshots.taken)
+    assert {row["epoch"] for row in trainer.history if "diversity" in row} == {1, 2, 4, 7, 8, 9, 11, 14}
+    assert not any("diversity" in row for row in without.history)
+
+
+class Drawing(nn.Module):
+    """Draws given images, class by class."""
+
+    conditional = True
+
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def sample(self, n, labels=None):
+        return self.x(labels)
+
+
+def test_diversity_is_one_of_real_images_and_none_of_one_image_per_class(images):
+    def real(labels):
+        return torch.stack([images.x[images.y == k][i] for i, k in enumerate(labels.tolist())])
+
+    def same(labels):
+        return torch.stack([images.x[images.y == k][0] for k in labels.tolist()])
+
+    snapshots = Snapshots()
+    assert snapshots.take(Drawing(real), images, 1)["diversity"] == pytest.approx(1, abs=0.15)
+    assert snapshots.take(Drawing(same), images, 2)["diversity"] == 0, "each class has one image of its own, and no other"
+
+
+def test_a_collapse_is_said_with_the_epoch_that_it_lasts_from():
+    def history(*diversity):
+        return [{"epoch": 10 * i} | ({"diversity": d} if d is not None else {}) for i, d in enumerate(diversity, 1)]
+
+    assert collapsed_since(history(0.0, 0.4, None, 0.1, 0.05)) == 40
+    assert collapsed_since(history(0.0, 0.1, 0.9, None)) is None, "samples that are alike at first are no collapse"
+    assert collapsed_since(history(None)) is None
+
+
+def test_gradient_norms_of_a_game_are_recorded_and_are_torchs_own(data):
+    first, second = nn.Linear(4, 1), nn.Linear(4, 1)
+    game = nn.ModuleList([first, second])
+    players = [
+        Player(lambda x, y: first(x).square().mean() * 7, first.parameters(), 0.0, name="first"),
+        Player(lambda x, y: second(x).square().mean(), second.parameters(), 0.0, name="second"),
+    ]
+    trainer = Trainer()
+    trainer.run(game, data, players, steps=1, batch=96)
+    loss = first(data.x).square().mean() * 7
+    norm = torch.cat([grad.flatten() for grad in torch.autograd.grad(loss, list(first.parameters()))]).norm()
+    assert trainer.history[0]["first_gradient_norm"] == pytest.approx(float(norm), rel=1e-5)
+    assert trainer.history[0]["second_gradient_norm"] > 0
+    alone = Trainer()
+    train(data, alone)
+    assert not any("gradient" in name for name in alone.history[0])

@@ -27,6 +27,7 @@ FACTS = (
 DENSITY = ("log_prob", "log_weight", "log_prob_bound", "log_unnormalized")
 SAMPLE = ("sample",)
 CODE = ("encode",)
+DECODE = ("decode",)
 # What is computed from a verb, and what it needs: any one of the verbs named. A probe needs what its own `NEEDS` says.
 DERIVED = {
     "class_scores": ("predict_proba", "decision_function"),
@@ -37,6 +38,8 @@ DERIVED = {
     "codes": CODE,
     "code_map": CODE,
     "code_clusters": CODE,
+    # Of what the decoder makes of normal noise.
+    "decoded_features": DECODE,
     # The samples; their features and class probabilities; the labels that were asked for.
     "sample_pixels": SAMPLE,
     "sample_features": SAMPLE,

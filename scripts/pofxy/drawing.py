@@ -12,6 +12,7 @@ from pofxy.probes import generator
 from pofxy.probes._inpainting import filled_in
 
 SHOWN = 10
+DECODED = 50
 # Of the noise in denoised.png.
 SIGMA = 0.3
 # Groups of a sample and its nearest training images, side by side.
@@ -19,11 +20,11 @@ GROUPS, NEAREST = 3, 3
 
 
 def draw(evidence: Evidence, folder: Path) -> str:
-    """Writes a picture for each of reconstruct, inpaint and sample, and one of what was learned. Tables have none.
+    """Writes a picture for each of reconstruct, inpaint, decode and sample, and one of what was learned. Tables have none.
 
     reconstructions.png: test images above their reconstructions. denoised.png: test images, under noise, and as they come back.
-    inpaintings.png: test images with a part hidden, above what was put there. nearest.png: samples, each beside the three train
-    images that are nearest to it. learned.png: the model's own `picture`.
+    inpaintings.png: test images with a part hidden, above what was put there. decoded.png: what a decoder makes of normal noise.
+    nearest.png: samples, each beside the three train images that are nearest to it. learned.png: the model's own `picture`.
 
     Returns:
         The caption of learned.png; "" where there is none.
@@ -42,6 +43,8 @@ def draw(evidence: Evidence, folder: Path) -> str:
         if hasattr(model, "reconstruct"):
             save_grid(temporary / "reconstructions.png", torch.cat([x, protocol.apply(model, "reconstruct", x)]), columns=len(x))
             save_grid(temporary / "denoised.png", _denoised(model, x), columns=len(x))
+        if hasattr(model, "decode"):
+            save_grid(temporary / "decoded.png", _decoded(evidence))
         if hasattr(model, "inpaint"):
             save_grid(temporary / "inpaintings.png", _inpainted(model, x), columns=len(x))
         if evidence.samples is not None:
@@ -53,6 +56,12 @@ def _denoised(model, x: Tensor) -> Tensor:
     """Three rows: x (N, C, H, W), x under noise, and what comes back of it; (3 N, C, H, W)."""
     noisy = (x + SIGMA * torch.randn(x.shape, generator=generator())).clamp(0, 1)
     return torch.cat([x, noisy, protocol.apply(model, "reconstruct", noisy)])
+
+
+def _decoded(evidence: Evidence) -> Tensor:
+    """What the decoder makes of DECODED draws of normal noise, (DECODED, C, H, W)."""
+    noise = torch.randn(DECODED, evidence.get("codes").shape[1], generator=generator())
+    return protocol.apply(evidence.model, "decode", noise)
 
 
 def _inpainted(model, x: Tensor) -> Tensor:

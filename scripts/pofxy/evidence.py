@@ -34,6 +34,14 @@ TRAIN_LIKELIHOODS = 1000
 STARTS = 5
 # The classifier that learns from samples: the feature net's architecture with fewer steps.
 CLASSIFIER_STEPS = 200
+OF_FEATURE_NET = (
+    "sample_features",
+    "sample_probabilities",
+    "sample_test_balls",
+    "test_sample_balls",
+    "test_own_ball",
+    "decoded_features",
+)
 # Nearest images of the pool that a permutation test can do with: that all are of one side has a chance of 2^-19.
 POOLED = 20
 
@@ -143,7 +151,7 @@ class Evidence:
             return f"Inception-v3 {_hash(self.inception)}"
         if name.startswith(("sample_nearest", "sample_pool", "sample_pixels")):
             return "pixels" if len(self.spec.shape) == 3 else "columns"
-        if name in ("sample_features", "sample_probabilities", "sample_test_balls", "test_sample_balls", "test_own_ball"):
+        if name in OF_FEATURE_NET:
             return f"feature_net {self.judge_hash}"
         if name in ("synthetic_predict", "union_predict"):
             return f"feature_net's architecture, {CLASSIFIER_STEPS} steps"
@@ -219,7 +227,8 @@ class Evidence:
 
     @cached_property
     def _compared(self) -> Tensor:
-        return self.images[self._random_rows(len(self.images), len(self.samples))]
+        n = len(self.images) if self.samples is None else len(self.samples)
+        return self.images[self._random_rows(len(self.images), n)]
 
     @cached_property
     def _balls(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -250,6 +259,10 @@ class Evidence:
 
     def _codes(self):
         return protocol.apply(self.model, "encode", self.images)
+
+    def _decoded_features(self):
+        noise = torch.randn(len(self._compared), self.get("codes").shape[1])
+        return protocol.apply(self.judge, "encode", protocol.apply(self.model, "decode", noise))
 
     def _code_map(self):
         return embed(self.get("codes"))

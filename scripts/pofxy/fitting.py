@@ -7,17 +7,20 @@ from pathlib import Path
 import torch
 
 from pofxy import cost, files, job, protocol, store
+from pofxy.pictures import save_grid
 from pofxy.run import Run
+from pofxy.snapshots import SHOWN, Snapshots
 from pofxy.training import Trainer
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a fit goes: the model's folder, history.csv, and train.json with its cost and origin."""
+    """Where a fit goes: the model's folder, history.csv, train.json with its cost and origin, a folder for samples on the way."""
 
     model: str
     history: str
     cost: str
+    snapshots: str
 
 
 def fit(
@@ -49,7 +52,9 @@ def fit(
     tracker.flush()
 
     folder = Path(outputs.model).parent
+    snapshots = Snapshots()
     trainer = Trainer(
+        snapshots=snapshots,
         checkpoint=folder / "checkpoint.safetensors",
         fingerprint=_fingerprint(run, hyperparameters, sources, data),
         on_epoch=lambda epoch, metrics: tracker.metrics({f"epoch/{name}": value for name, value in metrics.items()}, step=epoch),
@@ -69,6 +74,7 @@ def fit(
     # One row per epoch; a model that is not trained in epochs has none.
     columns = list(dict.fromkeys(name for row in trainer.history for name in row)) or ["epoch"]
     files.write_csv(outputs.history, trainer.history, columns)
+    _save(snapshots, Path(outputs.snapshots), tracker)
     figures = {
         "parameters": cost.count_parameters(model),
         "fit_seconds": seconds,
@@ -76,12 +82,24 @@ def fit(
         "peak_mb": cost.peak_megabytes(),
         "model_bytes": cost.folder_bytes(outputs.model),
     }
-    files.write_json(outputs.cost, figures | {"provenance": origin, "settings": settings})
+    more = {"provenance": origin, "settings": settings, "snapshots": [epoch for epoch, _ in snapshots.taken]}
+    files.write_json(outputs.cost, figures | more)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     tracker.metrics({f"cost/{name}": value for name, value in figures.items()})
     tracker.model(outputs.model)
     tracker.finish()
     tracker.flush()
+
+
+def _save(snapshots: Snapshots, folder: Path, tracker) -> None:
+    """samples.png, a row for each epoch; an empty folder for a model that draws none."""
+    with files.atomic(folder) as temporary:
+        temporary.mkdir(parents=True)
+        if snapshots.taken:
+            images = torch.cat([images for _, images in snapshots.taken])  # (epochs * SHOWN, C, H, W)
+            save_grid(temporary / "samples.png", images.float() / 255, columns=SHOWN)
+    if snapshots.taken:
+        tracker.artifact(folder / "samples.png", "snapshots")
 
 
 def _fingerprint(run: Run, hyperparameters: dict, sources: list[str], data: protocol.Data) -> str:

@@ -103,8 +103,9 @@ def estimates(model, x: Tensor, spec: protocol.Spec, walks: "Annealing | None" =
 
     found = []
     if hasattr(model, "log_prob"):
-        name = "uniform-dequantised bound" if dequantised else "exact density" if density else "exact mass"
-        found.append(Estimate(mean(model.log_prob), name, bound=dequantised))
+        how = getattr(model, "estimator", "")
+        exact = "uniform-dequantised bound" if dequantised else "" if how else "exact density" if density else "exact mass"
+        found.append(Estimate(mean(model.log_prob), ", ".join(filter(None, [how, exact])), bound=dequantised))
     if hasattr(model, "log_weight"):
         # Each draw of a code has its own draw of the bin: the weight times the volume is the mass in the mean.
         weighted = _importance_weighted(model, x, lambda repeated: model.log_weight(points(repeated)) + volume)

@@ -110,7 +110,7 @@ def runs(config: dict) -> list[Run]:
 
 def judged_by_net(verbs: tuple[str, ...]) -> bool:
     """Whether what a model of these verbs makes is looked at by the data set's feature net."""
-    return bool({"sample", "inpaint"} & set(verbs))
+    return bool({"sample", "sample_text", "inpaint", "decode"} & set(verbs))
 
 
 def learns(config: dict, run: Run) -> bool:

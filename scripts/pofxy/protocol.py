@@ -14,7 +14,7 @@ images is one over these coordinates, and uniform dequantisation draws a point o
 
 import inspect
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -29,17 +29,21 @@ VERBS = {
     "predict_proba": "x -> (N, K), rows sum to 1",
     "log_joint": "x -> (N, K) nats, log p(x, y)",
     "log_joint_known": "x, known (N, ...) bool -> (N, K) nats, log p(known part of x, y), the rest integrated out exactly",
-    "log_prob": "x -> (N,) nats, log p(x), exact: a mass over L-level images; a density if the class says `measure = 'density'`",
+    "log_prob": "x -> (N,) nats, log p(x), exact: a mass over L-level images; a density if the class says `measure = 'density'`; "
+    "where it is an unbiased estimate instead, the class names how it is found: `estimator = '...'`",
     "log_weight": "x -> (N,) nats, log p(x, z) - log q(z | x) for one z drawn from q: its exponential is p(x) in the mean",
     "log_prob_bound": "x -> (N,) nats, a lower bound of log p(x); the class names it: `bound = 'diffusion bound'`",
+    "log_joint_bound": "x -> (N, K) nats, a lower bound of log p(x, y) for every y",
     "log_unnormalized": "x -> (N,) nats, log p(x) + log Z, or below it, and then the class names the bound. For log Z the class "
     "has a path of laws over states s (n, ...), from beta 0, its normaliser 1, to beta 1, its normaliser Z: "
     "`log_annealed(s, beta)` (n,) nats, `gibbs_step(s, beta)`, a step that leaves the law at beta as it is, `base_sample(n)`, "
     "exact draws at beta 0, and `state_of(x)`, a draw of the state that belongs to an image",
     "sample": "n, labels (n,) int64 or None -> (n, C, H, W) in [0, 1]; `conditional = True` where labels are heeded",
+    "sample_text": "n prompts -> (n, C, H, W) in [0, 1]; `captions(label)` gives the wordings it learned from, and some held out",
     "reconstruct": "x -> its shape, in [0, 1]",
     "inpaint": "x, mask (1 where known) -> shape of x, in [0, 1]",
     "encode": "x -> (N, Z)",
+    "decode": "z (N, Z) -> (N, ...) in [0, 1], the image that stands for a code",
 }
 
 
@@ -165,7 +169,15 @@ class FromLinearEstimator(FromEstimator):
         return Picture(images, columns=min(10, len(images)), caption=caption, signed=True)
 
 
-class FromJoint(FromProbabilities):
+class FromPrior:
+    """A model with the buffer `log_prior` (K,), made by `log_prior(y, K)`, that is asked for samples of a class."""
+
+    def drawn_labels(self, n: int) -> Tensor:
+        """n labels drawn from the class prior, (n,): for samples that nobody named a label for."""
+        return torch.multinomial(self.log_prior.exp(), n, replacement=True)
+
+
+class FromJoint(FromPrior, FromProbabilities):
     """Bayes' rule, in this one place: a model that has `log_joint` classifies and gives the density of x."""
 
     def predict_proba(self, x: Tensor) -> Tensor:
@@ -176,18 +188,38 @@ class FromJoint(FromProbabilities):
         """log p(x) = log sum_y p(x, y) in nats, (N,)."""
         return self.log_joint(x).logsumexp(1)
 
-    def drawn_labels(self, n: int) -> Tensor:
-        """n labels drawn from the class prior, (n,): for samples that nobody named a label for."""
-        return torch.multinomial(self.log_prior.exp(), n, replacement=True)
-
 
 class FromConditional(FromJoint):
     """The same for a model that has `log_conditional(x, y)`, (N,) nats: it is asked for every class in turn."""
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, y) = log p(y) + log p(x | y) in nats, (N, K)."""
-        labels = torch.arange(len(self.log_prior), device=x.device)
-        return self.log_prior + torch.stack([self.log_conditional(x, k.expand(len(x))) for k in labels], 1)
+        return _of_every_class(self.log_conditional, self.log_prior, x)
+
+
+class FromJointBound(FromPrior, FromProbabilities):
+    """The same for a model that knows log p(x, y) from below: `log_joint_bound`. The sum of bounds is a bound of the sum."""
+
+    def predict_proba(self, x: Tensor) -> Tensor:
+        """Bayes' rule with the bounds in place of what they bound, (N, K)."""
+        return self.log_joint_bound(x).softmax(1)
+
+    def log_prob_bound(self, x: Tensor) -> Tensor:
+        """log p(x) >= log sum_y exp(bound of log p(x, y)) in nats, (N,)."""
+        return self.log_joint_bound(x).logsumexp(1)
+
+
+class FromConditionalBound(FromJointBound):
+    """The same for a model that has `log_conditional_bound(x, y)`, (N,) nats: it is asked for every class in turn."""
+
+    def log_joint_bound(self, x: Tensor) -> Tensor:
+        """log p(x, y) >= log p(y) + bound of log p(x | y) in nats, (N, K)."""
+        return _of_every_class(self.log_conditional_bound, self.log_prior, x)
+
+
+def _of_every_class(log_conditional: Callable[[Tensor, Tensor], Tensor], log_prior: Tensor, x: Tensor) -> Tensor:
+    labels = torch.arange(len(log_prior), device=x.device)
+    return log_prior + torch.stack([log_conditional(x, k.expand(len(x))) for k in labels], 1)
 
 
 def log_prior(y: Tensor, classes: int) -> Tensor:

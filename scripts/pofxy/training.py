@@ -2,7 +2,8 @@
 
 A model describes its players: each has parameters and a loss that they minimise. One player is the usual case; two make a
 generative adversarial net. The loop does what all have in common: device, mixed precision, fused optimiser, learning-rate
-schedule, early stopping on val, checkpoint and resume at epoch grain, detection of divergence, progress with the time left.
+schedule, early stopping on val, checkpoint and resume at epoch grain, detection of divergence, samples on the way, progress with
+the time left. A model that is trained in several parts, one after the other, runs it for each.
 """
 
 import math
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 from torch.optim.adamw import adamw
 from tqdm import tqdm
 
 from pofxy import protocol, store
+from pofxy.snapshots import Snapshots, collapsed_since
 
 PROGRESS_SECONDS = 5
 EPOCH_STEPS = 10
@@ -65,6 +68,7 @@ class Trainer:
         checkpoint: a file to resume from and to save to; None to do neither.
         fingerprint: of all that the training is made of; a checkpoint of another one is ignored.
         checkpoint_seconds: at least so long between two checkpoints.
+        snapshots: keeps what the model draws on the way; None to draw nothing.
         on_epoch: gets the number of the epoch, from 1, and its metrics by name.
         log: gets progress lines.
         history: one dict per epoch, as on_epoch gets them.
@@ -74,9 +78,11 @@ class Trainer:
     checkpoint: Path | None = None
     fingerprint: str = ""
     checkpoint_seconds: float = 20.0
+    snapshots: Snapshots | None = None
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None
     log: Callable[[str], None] = lambda line: None
     history: list[dict[str, float]] = field(default_factory=list)
+    runs: int = field(default=0, init=False)
 
     def run(
         self,
@@ -91,6 +97,9 @@ class Trainer:
         bfloat16: bool = False,
     ) -> None:
         """Trains in place; afterwards the model is in evaluation mode, with its best parameters where `validate` is given.
+
+        It may be called several times, for one part of the model after the other: epochs are numbered on, and a run that was over
+        when its checkpoint was written is not repeated. What is done between runs must follow from the model's state alone.
 
         Args:
             model: holds the players' parameters; all its state is saved in a checkpoint.
@@ -108,6 +117,7 @@ class Trainer:
         """
         device = torch.device(self.device) if self.device else protocol.best_device()
         model.to(device)
+        self.runs += 1
         x, y, x_val, y_val = (part.to(device) for part in (data.x, data.y, data.x_val, data.y_val))
         batch = min(batch, len(x))
         passes = math.ceil(min(EPOCH_STEPS, steps) / (len(x) // batch))
@@ -115,9 +125,14 @@ class Trainer:
         epochs = math.ceil(steps / per_epoch)
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16 and multiplies_bfloat16(device))
         optimisers = [AdamW(player.parameters, player.betas, player.weight_decay) for player in players]
-        progress = _Progress()
-        if self.checkpoint and self.checkpoint.is_file():
-            progress = self._resume(model, optimisers, device) or progress
+        last = self.history[-1] if self.history else {"epoch": 0, "seconds": 0.0}
+        progress = _Progress(before=last["epoch"], seconds=last["seconds"])
+        if (earlier := self._earlier()) and earlier["run"] > self.runs:
+            model.load_state_dict(earlier["model"])
+            model.eval()
+            return
+        if earlier and earlier["run"] == self.runs:
+            progress = self._resume(earlier, model, optimisers, device)
         started, saved, said = time.monotonic() - progress.seconds, time.monotonic(), 0.0
 
         for epoch in range(progress.epoch + 1, epochs + 1):
@@ -138,6 +153,8 @@ class Trainer:
                     losses = losses if isinstance(losses, dict) else {"loss": losses}
                     # Only this player's gradients: what the loss passes through on the way belongs to others.
                     losses["loss"].backward(inputs=player.parameters)
+                    if len(players) > 1:
+                        losses["gradient_norm"] = get_total_norm([p.grad for p in player.parameters if p.grad is not None])
                     optimiser.step(player.learning_rate * rate(player.schedule, step / (epochs * per_epoch)))
                     if player.after:
                         player.after()
@@ -151,17 +168,20 @@ class Trainer:
                 with protocol.inference(model), autocast:
                     found = _mean_over_batches(validate, x_val, y_val)
                 metrics |= {f"val_{name}": value for name, value in found.items()}
+            number = progress.before + epoch
             for name, value in metrics.items():
                 if not math.isfinite(value):
-                    raise Diverged(f"{name} is {value} in epoch {epoch} of {epochs}")
+                    raise Diverged(f"{name} is {value} in epoch {number} of {progress.before + epochs}")
+            if self.snapshots and self.snapshots.due(epoch, epochs):
+                metrics |= self.snapshots.take(model, data, number)
             if validate is not None and metrics["val_loss"] < progress.best_loss:
                 progress.best_loss, progress.best_epoch = metrics["val_loss"], epoch
                 progress.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
             now = time.monotonic()
             progress.epoch, progress.seconds = epoch, now - started
-            self.history.append({"epoch": epoch, "seconds": round(progress.seconds, 3)} | metrics)
-            self.on_epoch(epoch, self.history[-1])
+            self.history.append({"epoch": number, "seconds": round(progress.seconds, 3)} | metrics)
+            self.on_epoch(number, self.history[-1])
             if now - said > PROGRESS_SECONDS or epoch == epochs:
                 said = now
                 numbers = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
@@ -174,35 +194,47 @@ class Trainer:
         if progress.best:
             model.load_state_dict(progress.best)
         model.eval()
+        if since := collapsed_since(self.history):
+            self.log(f"collapsed: from epoch {since} on all samples are alike")
 
     def _save(self, model, optimisers, progress):
         store.save_tree(
             self.checkpoint,
             {
                 "fingerprint": self.fingerprint,
+                "run": self.runs,
                 "model": model.state_dict(),
                 "optimisers": [optimiser.state for optimiser in optimisers],
                 "progress": vars(progress),
                 "history": self.history,
+                "snapshots": self.snapshots.taken if self.snapshots else [],
                 "random": protocol.random_state(),
             },
         )
 
-    def _resume(self, model, optimisers, device):
-        """The progress of the checkpoint, everything else put back as it was; None where it is of another training."""
-        saved = store.load_tree(self.checkpoint)
-        if saved["fingerprint"] != self.fingerprint:
-            self.log("the checkpoint is of another training: starting anew")
+    def _earlier(self):
+        """What the checkpoint holds; None where there is none, or one of another training."""
+        if not self.checkpoint or not self.checkpoint.is_file():
             return None
+        saved = store.load_tree(self.checkpoint)
+        if saved["fingerprint"] == self.fingerprint:
+            return saved
+        self.log("the checkpoint is of another training: starting anew")
+        return None
+
+    def _resume(self, saved, model, optimisers, device):
+        """The progress of the checkpoint, everything else put back as it was."""
         model.load_state_dict(saved["model"])
         for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
             optimiser.state = {name: [part.to(device) for part in parts] for name, parts in state.items()}
         self.history[:] = saved["history"]
+        if self.snapshots:
+            self.snapshots.taken[:] = map(tuple, saved["snapshots"])
         for metrics in self.history:
             self.on_epoch(metrics["epoch"], metrics)
         protocol.restore_random_state(saved["random"])
         progress = _Progress(**saved["progress"])
-        self.log(f"resuming after epoch {progress.epoch}")
+        self.log(f"resuming after epoch {progress.before + progress.epoch}")
         return progress
 
 
@@ -252,6 +284,7 @@ class AdamW:
 
 @dataclass
 class _Progress:
+    before: int = 0
     epoch: int = 0
     seconds: float = 0.0
     best_loss: float = math.inf

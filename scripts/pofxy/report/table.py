@@ -17,10 +17,10 @@ MANY = 5
 NONE = "n/a"
 # What a table is about, and the verbs that its scores judge.
 TOPICS = {
-    "Classification": ("predict", "decision_function", "predict_proba", "log_joint", "log_joint_known"),
+    "Classification": ("predict", "decision_function", "predict_proba", "log_joint", "log_joint_known", "log_joint_bound"),
     "Likelihood": ("log_prob", "log_prob_bound", "log_weight", "log_unnormalized"),
-    "Samples": ("sample",),
-    "Reconstructions and codes": ("reconstruct", "inpaint", "encode"),
+    "Samples": ("sample", "sample_text"),
+    "Reconstructions and codes": ("reconstruct", "inpaint", "encode", "decode"),
     "Other scores": ("other",),
     "Cost": ("cost",),
 }

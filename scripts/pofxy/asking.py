@@ -1,0 +1,63 @@
+"""Images on demand, from the model that a run left: what stands behind scripts/draw.py."""
+
+from pathlib import Path
+
+import torch
+
+from pofxy import files, plan, protocol, store
+from pofxy.pictures import save_grid
+
+# Pixels of the picture that an image takes: a single one, and one of several.
+ALONE, TOGETHER, COLUMNS = 224, 112, 10
+
+
+def draw(run: str, out: str, text: str | None = None, label: str | None = None, count: int = 1, seed: int = 0) -> str:
+    """Writes a picture of new images.
+
+    Args:
+        run: folder of a run, which holds the folder `model`.
+        out: the picture, a PNG.
+        text: a prompt, for a model with `sample_text`.
+        label: the name or the number of a class, for a conditional model.
+        count: images, in rows of ten.
+        seed: of the draw.
+
+    Returns:
+        A sentence that says what was drawn, and where it is.
+
+    Raises:
+        ValueError: where the model cannot do what it is asked for; the message says why, and names what it can.
+    """
+    folder = Path(run) / "model"
+    if not (folder / "model.json").is_file():
+        raise ValueError(f"{run}: no model in it; a run's folder is results/runs/{{dataset}}/{{model}}/seed{{seed}}")
+    if count < 1:
+        raise ValueError(f"--count {count}: at least one image")
+    model, spec = store.load_model(folder), store.load_spec(files.read_json(folder / "model.json")["spec"])
+    name = type(model).__name__
+    if len(spec.shape) != 3:
+        raise ValueError(f"{run}: {name} was fitted to a table, and there are no images to draw")
+    if text is not None and not hasattr(model, "sample_text"):
+        raise ValueError(f"--text: {name} draws from no text; dalle does")
+    if text is None and not hasattr(model, "sample"):
+        raise ValueError(f"{run}: {name} has no samples to give")
+    if label is not None and not protocol.is_conditional(model):
+        raise ValueError(f"--label: {name} draws from all classes alike and cannot be asked for one")
+    protocol.seeded(seed)
+    if text is not None:
+        with protocol.inference(model):
+            images, what = model.sample_text([text] * count), f"'{text}'"
+    else:
+        wanted = None if label is None else torch.full((count,), _class(label, spec.class_names))
+        images, what = protocol.draw(model, count, wanted), "whatever it draws" if label is None else f"class {label}"
+    save_grid(Path(out), images, min(count, COLUMNS), ALONE if count == 1 else TOGETHER)
+    return f"{out}: {what}, {count} by {name}, seed {seed}"
+
+
+def _class(label: str, names: tuple[str, ...]) -> int:
+    """The number of a class by its name, or by its number where no class has that for a name."""
+    if label in names:
+        return names.index(label)
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    raise ValueError(f"--label: no class '{label}'{plan.nearest(label, names)}")
