@@ -67,8 +67,9 @@ MODELS = {
     ),
     "vae": (
         "generative",
-        "log_prob_bound sample reconstruct inpaint encode",
+        "log_prob_bound sample reconstruct inpaint encode decode",
         {
+            "decoded_noise_distance": (9.3, 0.9, NET),
             "bits_per_dim": (1.84, 0.03, "IWAE-32"),
             "bits_per_dim train": (1.62, 0.02, "IWAE-32"),
             "reconstruction_mse": (0.0121, 0.0006, ""),
@@ -340,7 +341,8 @@ def _make_run(folder, model, verbs, images, rng):
         "versions": {"torch": "2.13.0"},
         "machine": {"cores": 2},
     }
-    (folder / "train.json").write_text(json.dumps({"provenance": origin}))
+    drawn = {"snapshots": [1, 20, 40], "collapsed": None} if images and model in ("vae", "dcgan") else {}
+    (folder / "train.json").write_text(json.dumps({"provenance": origin} | drawn))
     (folder / "predictions").mkdir()
     said = {"predict_ms_per_image": 0.1, "learned": "what <it> learned"}
     if "encode" in verbs.split():
@@ -360,9 +362,13 @@ def _make_run(folder, model, verbs, images, rng):
             Image.fromarray(rng.integers(0, 255, (40, 160), dtype=np.uint8)).save(folder / "pictures/learned.png")
     pictures = {
         "sample": ["samples.png", "pictures/nearest.png"],
+        "decode": ["pictures/decoded.png"],
         "reconstruct": ["pictures/reconstructions.png", "pictures/denoised.png"],
         "inpaint": ["pictures/inpaintings.png"],
     }
+    if "snapshots" in drawn:
+        (folder / "snapshots").mkdir()
+        Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / "snapshots/samples.png")
     for name in (name for verb, names in pictures.items() if images and verb in verbs.split() for name in names):
         Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / name)
     if model in WITHOUT_HISTORY:
@@ -373,6 +379,8 @@ def _make_run(folder, model, verbs, images, rng):
     columns = {"epoch": epoch, "seconds": epoch * 0.3}
     if model == "dcgan":
         columns |= {"discriminator_loss": 0.6 + fall / 4, "generator_loss": 1.6 - fall}
+        columns |= {"discriminator_accuracy": 0.5 + fall / 4, "generator_gradient_norm": 2 + fall}
+        columns |= {"diversity": np.where(epoch % 20 == 0, 0.9, np.nan)}
     else:
         columns |= {"loss": fall + 0.1, "val_loss": fall + 0.16 + 0.003 * np.maximum(epoch - 20, 0)}
     pd.DataFrame(columns).to_csv(folder / "history.csv", index=False)

@@ -15,14 +15,18 @@ from pofxy.report import chart
 from pofxy.report.figures.accuracy import accuracy
 from pofxy.report.figures.codes import codes
 from pofxy.report.figures.conditional_samples import conditional_samples
+from pofxy.report.figures.decoded_noise import decoded_noise
 from pofxy.report.figures.denoising import denoising
 from pofxy.report.figures.fidelity import METRICS, fidelity
 from pofxy.report.figures.inpainting import inpainting
 from pofxy.report.figures.known_answers import known_answers
+from pofxy.report.figures.learning_to_draw import learning_to_draw
 from pofxy.report.figures.likelihood import likelihood
 from pofxy.report.figures.memorisation import memorisation
 from pofxy.report.figures.outliers import outliers
 from pofxy.report.figures.sample_grids import sample_grids
+from pofxy.report.figures.text_to_image import text_to_image
+from pofxy.report.figures.training_watch import training_watch
 from pofxy.report.study import Study
 from pofxy.report.wording import metric_name
 
@@ -299,3 +303,38 @@ def test_samples_are_ordered_by_distance_and_references_stand_last(study):
 def test_the_oracle_is_a_reference_among_accuracies(study):
     markup = accuracy(study)
     assert names(markup, "accuracy on gaussians") == ["logistic_regression", "gaussian_naive_bayes", "oracle"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "models", "words"),
+    [
+        (learning_to_draw, {"vae", "dcgan"}, "epochs 1, 20, 40"),
+        (decoded_noise, {"vae"}, "decoded noise: vae"),
+        (training_watch, {"dcgan"}, "dcgan: gradient norms"),
+    ],
+)
+def test_what_was_seen_of_training_and_of_codes_is_shown(study, figure, models, words):
+    drawn = str(figure(study))
+    page = Page(drawn)
+    assert page.unbalanced == [] and page.open == []
+    assert all(model in drawn for model in models) and words in re.sub("([a-z ]+) in training ([a-z]+) on", r"\2: \1", drawn)
+    nothing = dataclasses.replace(study, runs=study.runs.iloc[:0], scores=study.scores.iloc[:0])
+    assert figure(nothing) is None
+
+
+def test_shares_norms_and_terms_have_panels_of_their_own(study):
+    labels = [attributes["aria-label"] for attributes in Page(training_watch(study)).having("viewbox")]
+    of_game = [label for label in labels if "dcgan" in label]
+    assert [label.split(" in training ")[0] for label in of_game] == ["gradient norms", "shares"]
+
+
+def test_prompts_are_shown_with_the_scores_of_both_wordings(study, tmp_path):
+    shutil.copytree(study.results, tmp_path / "results")
+    asked = Study.read(tmp_path / "results", study.config)
+    folder = asked.folder("digits", "vae", asked.first_seed("digits", "vae"))
+    shutil.copy(folder / "pictures/reconstructions.png", folder / "pictures/prompts.png")
+    rows = [[f"{wording} {k}" for k in range(10)] for wording in ("a drawn", "please draw")]
+    (folder / "evaluate.json").write_text(json.dumps({"prompts": rows}))
+    page = Page(text_to_image(asked))
+    assert "rows as in “a drawn 3”, “please draw 3”" in page.text and page.unbalanced == []
+    assert text_to_image(study) is None

@@ -1,7 +1,9 @@
 """The report, rendered from small made results: what stands in it, what must not, and the page at work in a browser."""
 
 import dataclasses
+import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -267,14 +269,14 @@ def test_bounds_are_marked(made):
 def test_verdicts_name_ties_and_the_cheapest(made):
     folder, config, *_ = made
     study = Study.read(folder, config)
-    classify, samples, density, memory, pair = verdicts(study, "digits")
+    classify, samples, density, memory, collapse, pair = verdicts(study, "digits")
     assert not pair.winners and pair.remarks[0].startswith("gaussian_naive_bayes against logistic_regression: ")
     assert [name for name, *_ in samples.winners] == ["dcgan", "vae"]
     assert "vae is the cheapest of them" in samples.remarks[0]
     assert [name for name, *_ in density.winners] == ["vae"]
     assert "gaussian_naive_bayes" in density.remarks[1]
     assert classify.winners[0][0] == "lenet"
-    assert memory.question == "Does anything look memorised?"
+    assert memory.question == "Does anything look memorised?" and collapse.question == "Has anything collapsed?"
 
 
 def summary(values: dict[str, float], half: float) -> pd.DataFrame:
@@ -357,6 +359,22 @@ def test_memorisation_is_an_alarm(made):
     scores.loc[(scores["model"] == "copycat") & (scores["metric"] == "memorisation_p_value"), "value"] = 0.4
     blind = card(dataclasses.replace(study, scores=scores), "digits", "Does anything look memorised?")
     assert "does not even find copycat" in blind.remarks[-1]
+
+
+def test_a_collapse_is_an_alarm_that_names_the_epoch(made, tmp_path):
+    folder, config, *_ = made
+    study = Study.read(folder, config)
+    calm = card(without(study, metric="distinct_classes"), "digits", "Has anything collapsed?")
+    assert not calm.alarms and calm.remarks[0].startswith("No: samples stay as diverse as images")
+    shutil.copytree(folder, tmp_path / "results")
+    study = Study.read(tmp_path / "results", config)
+    path = study.folder("digits", "dcgan", study.first_seed("digits", "dcgan")) / "train.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"collapsed": 20}))
+    scores = study.scores.copy()
+    scores.loc[(scores["model"] == "vae") & (scores["metric"] == "distinct_classes"), "value"] = 0.8
+    found = card(dataclasses.replace(study, scores=scores), "digits", "Has anything collapsed?")
+    assert "dcgan: from epoch 20 on all its samples of a kind are alike." in found.alarms and not found.remarks
+    assert "vae: only 80 % of the classes are among its samples." in found.alarms
 
 
 def test_where_real_images_fail_the_test_of_memory_only_what_is_closer_counts(made):

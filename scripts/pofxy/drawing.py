@@ -13,6 +13,7 @@ from pofxy.probes._inpainting import filled_in
 
 SHOWN = 10
 DECODED = 50
+WORDINGS = 2
 # Of the noise in denoised.png.
 SIGMA = 0.3
 # Groups of a sample and its nearest training images, side by side.
@@ -24,7 +25,8 @@ def draw(evidence: Evidence, folder: Path) -> str:
 
     reconstructions.png: test images above their reconstructions. denoised.png: test images, under noise, and as they come back.
     inpaintings.png: test images with a part hidden, above what was put there. decoded.png: what a decoder makes of normal noise.
-    nearest.png: samples, each beside the three train images that are nearest to it. learned.png: the model's own `picture`.
+    nearest.png: samples, each beside the three train images nearest to it. prompts.png: images of `prompts`, a row for each
+    wording. learned.png: the model's own `picture`.
 
     Returns:
         The caption of learned.png; "" where there is none.
@@ -47,6 +49,9 @@ def draw(evidence: Evidence, folder: Path) -> str:
             save_grid(temporary / "decoded.png", _decoded(evidence))
         if hasattr(model, "inpaint"):
             save_grid(temporary / "inpaintings.png", _inpainted(model, x), columns=len(x))
+        if hasattr(model, "sample_text"):
+            asked = prompts(model, evidence.spec.classes)
+            save_grid(temporary / "prompts.png", _prompted(model, asked), columns=len(asked[0]))
         if evidence.samples is not None:
             save_grid(temporary / "nearest.png", _nearest(evidence), columns=GROUPS * (2 + NEAREST) - 1)
     return learned.caption if learned is not None else ""
@@ -62,6 +67,19 @@ def _decoded(evidence: Evidence) -> Tensor:
     """What the decoder makes of DECODED draws of normal noise, (DECODED, C, H, W)."""
     noise = torch.randn(DECODED, evidence.get("codes").shape[1], generator=generator())
     return protocol.apply(evidence.model, "decode", noise)
+
+
+def prompts(model, classes: int) -> list[list[str]]:
+    """What is asked for: the first classes in WORDINGS wordings that were trained on, and in as many that were held out."""
+    told = [model.captions(label) for label in range(min(classes, SHOWN))]
+    # The last ones: the first are bare names.
+    return [[captions[kind][-1 - i] for captions in told] for kind in (0, 1) for i in range(WORDINGS)]
+
+
+def _prompted(model, rows: list[list[str]]) -> Tensor:
+    """An image of each prompt, row by row, (rows * classes, C, H, W)."""
+    with protocol.inference(model):
+        return model.sample_text([prompt for row in rows for prompt in row]).cpu()
 
 
 def _inpainted(model, x: Tensor) -> Tensor:

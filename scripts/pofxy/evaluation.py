@@ -74,6 +74,8 @@ def evaluate(evidence: Evidence, run: Run, outputs: Outputs, tracker) -> None:
     files.write_csv(outputs.scores, [whose | row for row in rows], tables.SCORES)
     files.write_csv(outputs.curves, [whose | row for row in points], tables.CURVES)
     more = {"evaluate_core_seconds": took["core_seconds"], "learned": learned, "baselines": baselines, "notes": evidence.notes}
+    if "sample_text" in run.verbs:
+        more |= {"prompts": drawing.prompts(evidence.model, evidence.spec.classes)}
     files.write_json(outputs.cost, speed | more)
     tracker.metrics({f"{row['split']}/{row['metric']}": row["value"] for row in reversed(rows)})
     tracker.metrics({f"cost/{name}": value for name, value in speed.items()})

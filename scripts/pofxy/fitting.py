@@ -9,7 +9,7 @@ import torch
 from pofxy import cost, files, job, protocol, store
 from pofxy.pictures import save_grid
 from pofxy.run import Run
-from pofxy.snapshots import SHOWN, Snapshots
+from pofxy.snapshots import SHOWN, Snapshots, collapsed_since
 from pofxy.training import Trainer
 
 
@@ -82,8 +82,8 @@ def fit(
         "peak_mb": cost.peak_megabytes(),
         "model_bytes": cost.folder_bytes(outputs.model),
     }
-    more = {"provenance": origin, "settings": settings, "snapshots": [epoch for epoch, _ in snapshots.taken]}
-    files.write_json(outputs.cost, figures | more)
+    drawn = {"snapshots": [epoch for epoch, _ in snapshots.taken], "collapsed": collapsed_since(trainer.history)}
+    files.write_json(outputs.cost, figures | drawn | {"provenance": origin, "settings": settings})
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     tracker.metrics({f"cost/{name}": value for name, value in figures.items()})
     tracker.model(outputs.model)

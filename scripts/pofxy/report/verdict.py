@@ -55,7 +55,7 @@ def verdicts(study: Study, dataset: str) -> list[Verdict]:
         for _, rows in found[found["metric"] == metric].groupby("unit", sort=False)
         if len(tied(study, rows))
     ]
-    answers += [verdict for verdict in (_memorised(study, found), _possible(study, found)) if verdict]
+    answers += [verdict for verdict in (_memorised(study, found), _collapsed(study, found), _possible(study, found)) if verdict]
     if said := [pair.verdict for pair in pairs(study, dataset)]:
         measure = "Accuracy on test against n training images per class, with the 95 % interval of the crossover"
         answers.append(Verdict("From how many images on does the discriminative partner win?", measure, [], said))
@@ -225,6 +225,29 @@ def _memorised(study: Study, found: pd.DataFrame) -> Verdict | None:
         remarks.append(found_out if "copycat" in suspects else blind)
     measure = f"Test of the samples' distances to train and test images, p < {LEVEL:g} after Holm's correction, and authenticity"
     return Verdict("Does anything look memorised?", measure, [], remarks, alarms)
+
+
+def _collapsed(study: Study, found: pd.DataFrame) -> Verdict | None:
+    """Which models draw the same again and again, or leave out a class; None where no training was watched for it."""
+    if not len(found):
+        return None
+    dataset, alarms, watched = found["dataset"].iloc[0], [], False
+    shares = found[(found["metric"] == "distinct_classes") & (found["family"] == "generative")]
+    shares = dict(zip(shares["model"], shares["value"]))
+    runs = study.runs[(study.runs["dataset"] == dataset) & (study.runs["family"] == "generative")]
+    for model, seeds in runs.groupby("model", sort=False):
+        trained = [study.train(dataset, model, seed) for seed in seeds["seed"]]
+        since = [one["collapsed"] for one in trained if one.get("collapsed") is not None]
+        said = [f"from epoch {epoch} on all its samples of a kind are alike" for epoch in since]
+        if (share := shares.get(model, 1)) < 1:
+            said.append(f"only {100 * share:.0f} % of the classes are among its samples")
+        alarms += [f"{model}: {', and '.join(dict.fromkeys(said))}."] if said else []
+        watched = watched or any(one.get("snapshots") for one in trained)
+    if not watched and not alarms:
+        return None
+    remarks = [] if alarms else ["No: samples stay as diverse as images to the end, and every class is among them."]
+    measure = "Distances between samples of a class beside those between train images, at the end of training; classes drawn"
+    return Verdict("Has anything collapsed?", measure, [], remarks, alarms)
 
 
 def p_text(p: float) -> str:
