@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pofxy.nets.dropout import Dropout
+from pofxy.nets.causal_transformer import CausalTransformer, grid_turns
 from pofxy.nets.level_features import LevelFeatures
 from pofxy.nets.pixel_sequence import LevelsHead, PixelSequence
 
@@ -68,7 +68,7 @@ class PixelTransformer(PixelSequence):
         self.column = nn.Parameter(0.02 * torch.randn(1, width, self.width))
         self.label = nn.Embedding(self.classes, self.width)
         self.place = nn.Parameter(torch.zeros(self.classes, pixels, self.width))
-        self.blocks = nn.ModuleList([_Block(self.width, self.heads, self.dropout) for _ in range(self.depth)])
+        self.transformer = CausalTransformer(self.width, self.heads, self.depth, self.dropout)
         self.norm = nn.LayerNorm(self.width)
         self.head = LevelsHead(self.width, channels, self.levels)
 
@@ -78,8 +78,7 @@ class PixelTransformer(PixelSequence):
         told = F.pad(self.level(q).flatten(2), (0, 0, 0, 1))  # (N, P + 1, C (1 + E)), the last for what lies outside
         h = self.local(told[:, self.neighbors].flatten(2)) + self._place(y)  # (N, P, M, C (1 + E)) -> (N, P, F)
         h = torch.cat([self.label(y)[:, None], h], 1)  # (N, 1 + P, F)
-        for block in self.blocks:
-            h = block(h, self.turns)
+        h = self.transformer(h, self.turns)
         return self.head(self.norm(h[:, 1:]), q).flatten(1, 2)  # (N, P, C, L) -> (N, D, L)
 
     def walk(self, y):
@@ -87,67 +86,18 @@ class PixelTransformer(PixelSequence):
         pixels, n = len(self.neighbors), len(y)
         place = self._place(y)
         told = torch.zeros(n, pixels + 1, self.local.in_features // len(NEIGHBORS), device=y.device)
-        caches = [block.cache(n, 1 + pixels, y.device) for block in self.blocks]
-        self._next(self.label(y), caches, 0)
+        caches = self.transformer.caches(n, 1 + pixels, y.device)
+        self.transformer.next(self.label(y), caches, 0, self.turns)
         for p in range(pixels):
             h = self.local(told[:, self.neighbors[p]].flatten(1)) + place[:, p]  # (N, M, C (1 + E)) -> (N, F)
-            context = self._next(h, caches, 1 + p)
+            context = self.norm(self.transformer.next(h, caches, 1 + p, self.turns))
             q = torch.zeros(n, self.channels, dtype=torch.long, device=y.device)
             for c in range(self.channels):
                 q[:, c] = yield self.head.channel(context, q, c)
             told[:, p] = self.level(q).flatten(1)
 
-    def _next(self, h, caches, position):
-        """What the blocks make of the token (N, F) at the position, (N, F); its keys and values go into the caches."""
-        h = h[:, None]
-        for block, cache in zip(self.blocks, caches):
-            h = block.next(h, cache, position, self.turns[position : position + 1])
-        return self.norm(h[:, 0])
-
     def _place(self, y):
         return (self.row + self.column).flatten(0, 1) + self.place[y]  # (N, P, F)
-
-
-class _Block(nn.Module):
-    """Attention and a net over each token, each added to it, norms first."""
-
-    def __init__(self, width, heads, dropout):
-        super().__init__()
-        self.heads, self.dropped = heads, Dropout(dropout)
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.attend = nn.Linear(width, 3 * width)
-        self.mix = nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
-
-    def forward(self, h, turns):
-        """Tokens (N, T, F), and the turn of each (T, 1, 1, F / heads / 2) -> (N, T, F)."""
-        query, key, value = self._split(h, turns)
-        # In single precision even where the rest is not: the gradient in bfloat16 takes five times as long on a processor.
-        with torch.autocast(h.device.type, enabled=False):
-            found = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return self._added(h, found)
-
-    def cache(self, n, length, device):
-        """Room for the keys and values of all tokens, (2, N, heads, length, F / heads)."""
-        return torch.zeros(2, n, self.heads, length, self.mix.in_features // self.heads, device=device)
-
-    def next(self, h, cache, position, turns):
-        """The block's outcome for the token (N, 1, F) at the position; its key and value are kept in the cache."""
-        query, key, value = self._split(h, turns)
-        cache[0, :, :, position], cache[1, :, :, position] = key[:, :, 0], value[:, :, 0]
-        found = F.scaled_dot_product_attention(query, cache[0, :, :, : position + 1], cache[1, :, :, : position + 1])
-        return self._added(h, found)
-
-    def _split(self, h, turns):
-        """Queries, keys and values, (N, T, F) -> 3 of (N, heads, T, F / heads)."""
-        found = self.attend(self.norms[0](h)).to(h.dtype).unflatten(2, (3, self.heads, -1))  # (N, T, 3, heads, F / heads)
-        turned = torch.view_as_complex(found[:, :, :2].unflatten(4, (-1, 2))) * turns
-        query, key = torch.view_as_real(turned).flatten(4).permute(2, 0, 3, 1, 4)
-        return query, key, found[:, :, 2].transpose(1, 2)
-
-    def _added(self, h, found):
-        h = h + self.dropped(self.mix(found.transpose(1, 2).flatten(2)))
-        return h + self.dropped(self.mlp(self.norms[1](h)))
 
 
 def _neighbors(height, width):
@@ -163,10 +113,6 @@ def _neighbors(height, width):
 
 
 def _turns(height, width, features):
-    """The turn of each token, as complex numbers (1 + P, 1, 1, features / 2): half of them for its row, half for its column."""
-    # From a quarter of a turn per pixel down to a sixteenth of that; the class is not turned.
-    speed = torch.pi / 2 * 16 ** -torch.linspace(0, 1, features // 4)
-    row, column = torch.arange(height)[:, None] * torch.ones(width), torch.ones(height, 1) * torch.arange(width)
-    angle = torch.cat([(1 + row.flatten())[:, None] * speed, (1 + column.flatten())[:, None] * speed], 1)
-    angle = torch.cat([torch.zeros_like(angle[:1]), angle])  # (P, features / 2) -> (1 + P, features / 2)
-    return torch.polar(torch.ones_like(angle), angle)[:, None, None]
+    """The turn of each token, (1 + P, 1, 1, features / 2): the class, which comes first, is not turned."""
+    turns = grid_turns(height, width, features)
+    return torch.cat([torch.ones_like(turns[:1]), turns])
