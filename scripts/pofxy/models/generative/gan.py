@@ -3,8 +3,8 @@
     min over G, max over D of  E_x log D(x) + E_z log(1 - D(G(z))),        D(x) = p(x) / (p(x) + p_G(x)) at the best D
 
 Where D is sure, log(1 - D(G(z))) is flat; as the paper advises, G maximises log D(G(z)) instead. The nets are fully connected:
-ReLUs and a sigmoid in the generator, maxout and dropout in the discriminator, and nothing else that would keep the game from
-cycling or the generator from dropping modes. Newer than the paper: Adam, and that an average of generators samples.
+ReLUs and a sigmoid in the generator, maxout and dropout in the discriminator. Newer than the paper: Adam, that an average of
+generators samples, and the penalty R1, without which (0) the generator of a small data set is often left with a few modes.
 
 References: I. Goodfellow et al., "Generative adversarial nets", NIPS 2014, equation 1 and algorithm 1; maxout: I. Goodfellow et
 al., "Maxout networks", ICML 2013.
@@ -26,6 +26,7 @@ class GAN(AdversarialNet):
         hidden: units of a hidden layer; both nets have two.
         pieces: linear functions whose largest a maxout unit of the discriminator is.
         dropout: share of the discriminator's hidden units that are dropped.
+        penalty: gamma of R1; 0 is the paper's game.
         average: decay of the generator's average per step.
         steps: batches to train for.
         batch: images in one.
@@ -38,13 +39,15 @@ class GAN(AdversarialNet):
         hidden: int = 256,
         pieces: int = 2,
         dropout: float = 0.3,
+        penalty: float = 0.1,
         average: float = 0.99,
-        steps: int = 2000,
+        steps: int = 1600,
         batch: int = 64,
         learning_rate: float = 2e-3,
     ):
         super().__init__()
-        self.codes, self.hidden, self.pieces, self.dropout, self.average = codes, hidden, pieces, dropout, average
+        self.codes, self.hidden, self.pieces, self.dropout = codes, hidden, pieces, dropout
+        self.penalty, self.average = penalty, average
         self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
 
     def build(self, spec):
