@@ -105,7 +105,7 @@ class AdversarialNet(nn.Module):
         self.averaged.update_parameters(self.generator)
 
 
-class ConditionalAdversarialNet(AdversarialNet):
+class ConditionalAdversarialNet(protocol.FromPrior, AdversarialNet):
     """The game with labels: the generator's code ends with the label, one of K numbers being 1; D(x, y) sees it, too.
 
     The discriminator takes x and y; the model says `conditional = True`.
@@ -125,9 +125,7 @@ class ConditionalAdversarialNet(AdversarialNet):
 
     def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
         """n images from the averaged generator, of the labels (n,) or of labels drawn from the class prior."""
-        if labels is None:
-            labels = torch.multinomial(self.log_prior.exp(), n, replacement=True)
-        return self._drawn(self._noise(n), labels)
+        return self._drawn(self._noise(n), self.drawn_labels(n) if labels is None else labels)
 
     def _inputs(self, z, y):
         return torch.cat([z, F.one_hot(y, self.classes).to(z.dtype)], 1)  # (N, Z) -> (N, Z + K)

@@ -26,7 +26,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pofxy.nets.denoiser import denoiser
-from pofxy.protocol import Picture, log_prior
+from pofxy.protocol import FromPrior, Picture, log_prior
 from pofxy.training import Player
 
 # Noise of the first step in widths of a grey level: little enough that the level can still be told.
@@ -39,7 +39,7 @@ DRAWS, PIXELS = 32, 2048
 PICTURED, SHARES = 6, (0.1, 0.3, 0.5, 0.7)
 
 
-class DDPM(nn.Module):
+class DDPM(FromPrior, nn.Module):
     """Class-conditional, for images of any size.
 
     Args:
@@ -99,7 +99,7 @@ class DDPM(nn.Module):
 
     def sample(self, n, labels=None):
         """n images of L levels; the labels are drawn from the class prior where none are given."""
-        labels = torch.multinomial(self.log_prior.exp(), n, replacement=True) if labels is None else labels
+        labels = self.drawn_labels(n) if labels is None else labels
         return self._walked(n, labels, self.guidance)
 
     def inpaint(self, x, mask):

@@ -25,7 +25,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pofxy.nets.denoiser import denoiser
-from pofxy.protocol import Picture, dequantise, log_prior
+from pofxy.protocol import FromPrior, Picture, dequantise, log_prior
 from pofxy.training import Player
 
 # Up to so many dimensions the divergence is a sum over all of them.
@@ -36,7 +36,7 @@ PICTURED, STATIONS = 10, 8
 ROWS = 512
 
 
-class FlowMatching(nn.Module):
+class FlowMatching(FromPrior, nn.Module):
     """Class-conditional, for images of any size and for tables.
 
     Args:
@@ -97,7 +97,7 @@ class FlowMatching(nn.Module):
 
     def sample(self, n, labels=None):
         """n images, each the level whose bin its point lies in; labels are drawn from the class prior where none are given."""
-        labels = torch.multinomial(self.log_prior.exp(), n, replacement=True) if labels is None else labels
+        labels = self.drawn_labels(n) if labels is None else labels
         return self._shown(self._solved(self._noise(n), labels, self.guidance))
 
     def encode(self, x):

@@ -1,22 +1,23 @@
 """Variational autoencoder: a code drawn from a normal law, decoded to a law over images; both nets trained on one bound.
 
     log p(x) >= E_q(z|x) [log p(x | z)] - beta KL(q(z | x) || p(z)),      p(z) = N(0, I)      (the ELBO at beta = 1, eq. 3)
+    log p(x) >= E log 1/k sum_i p(x | z_i) p(z_i) / q(z_i | x),           z_1 .. z_k ~ q(z | x)      (IWAE, tighter)
 
-q(z | x) is a Gaussian whose mean and variance the encoder gives, and p(x | z) an independent logistic law for every pixel, cut
-into the L grey levels: the bound is one on the mass of the L-level image, comparable in bits per dimension. Scored with k codes
-per image, the importance-weighted bound is tighter: log p(x) >= E log 1/k sum_i p(x, z_i) / q(z_i | x).
+q(z | x) is a Gaussian whose mean and variance the encoder gives. p(x | z) has independent pixels, each a mixture of logistic laws
+cut into the L grey levels: the bound is one on the mass of the L-level image, comparable in bits per dimension. With k draws of
+the code the second bound is trained on; there beta is the power of p(z) / q(z | x), and at k = 1 the two are the same.
 
 References: D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014; beta: I. Higgins et al., ICLR 2017; k codes:
-Y. Burda, R. Grosse, R. Salakhutdinov, ICLR 2016; the discretised logistic law: D. P. Kingma et al., "Improved variational
-inference with inverse autoregressive flow", NIPS 2016.
+Y. Burda, R. Grosse, R. Salakhutdinov, ICLR 2016, eq. 8; the law of the pixels: `nets/level_law.py`.
 """
 
 import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from pofxy.nets.dropout import Dropout
+from pofxy.nets.level_law import LevelLaw
 from pofxy.training import Player
 
 # After some ten, the filling moves little.
@@ -29,11 +30,13 @@ class VAE(nn.Module):
     Args:
         codes: Z, the dimensions of the code.
         hidden: units of a hidden layer: the encoder has one, the decoder two.
-        dropout: share of the encoder's hidden units that are dropped: it is the encoder that learns a small data set by heart.
+        dropout: share of hidden units that are dropped in training, one layer of each net: small data sets are learned by heart.
         beta: weight of the KL term in training.
+        draws: k, codes per image in training.
         steps: batches to train for.
         batch: images in one.
         learning_rate: at its height, of a cosine schedule.
+        weight_decay: of AdamW.
     """
 
     images_only = True  # it cannot be fitted to a table
@@ -44,58 +47,65 @@ class VAE(nn.Module):
         hidden: int = 512,
         dropout: float = 0.2,
         beta: float = 1.0,
-        steps: int = 2000,
+        draws: int = 1,
+        steps: int = 1200,
         batch: int = 128,
         learning_rate: float = 2e-3,
+        weight_decay: float = 0.1,
     ):
         super().__init__()
-        self.codes, self.hidden, self.dropout, self.beta = codes, hidden, dropout, beta
-        self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
+        self.codes, self.hidden, self.dropout, self.beta, self.draws = codes, hidden, dropout, beta, draws
+        self.steps, self.batch = steps, batch
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
 
     def build(self, spec):
         """Layers for images of L levels. Raises ValueError for tables."""
         if spec.levels is None:
             raise ValueError(f"{spec.name}: the VAE models grey levels, and a table has none")
-        self.shape, self.levels, self.dimensions = spec.shape, spec.levels, math.prod(spec.shape)
-        self.encoder = nn.ModuleList([nn.Linear(self.dimensions, self.hidden), nn.Linear(self.hidden, 2 * self.codes)])
+        self.shape, dimensions = spec.shape, math.prod(spec.shape)
+        self.law = LevelLaw(spec.levels)
+        self.encoder = nn.Sequential(
+            nn.Linear(dimensions, self.hidden),
+            nn.ReLU(),
+            Dropout(self.dropout),
+            nn.Linear(self.hidden, 2 * self.codes),
+        )
         self.decoder = nn.Sequential(
             nn.Linear(self.codes, self.hidden),
             nn.ReLU(),
             nn.Linear(self.hidden, self.hidden),
             nn.ReLU(),
-            nn.Linear(self.hidden, 2 * self.dimensions),
+            Dropout(self.dropout),
+            nn.Linear(self.hidden, self.law.size * dimensions),
         )
 
     def fit(self, data, trainer):
         """Trains on the train split; keeps the parameters of the highest bound on val."""
         self.build(data.spec)
-        player = Player(self._loss, self.parameters(), self.learning_rate)
+        player = Player(self._loss, self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
         trainer.run(self, data, [player], steps=self.steps, batch=self.batch, validate=self._loss, bfloat16=True)
 
     def log_weight(self, x):
         """log p(x, z) - log q(z | x) in nats for one z of the posterior, (N,): p(x) a mass over L-level images."""
-        mean, log_variance = self._posterior(x)  # (N, Z) each
-        noise = torch.randn_like(mean)
-        z = mean + (log_variance / 2).exp() * noise
-        # The normalisers 2 pi of prior and posterior cancel.
-        log_ratio = 0.5 * (noise**2 + log_variance - z**2).sum(1)  # log p(z) - log q(z | x), (N,)
-        return self._log_mass(x, self._decode(z)) + log_ratio
+        log_mass, log_ratio, _ = self._drawn(x)
+        return log_mass + log_ratio
 
     def sample(self, n, labels=None):
-        """n images drawn from p(x | z), z from the prior; quantised to the L levels. It knows no labels."""
-        centre, log_scale = self._decode(torch.randn(n, self.codes, device=self._device()))
-        u = torch.rand_like(centre).clamp(1e-5, 1 - 1e-5)
-        x = centre + log_scale.exp() * (u.log() - (1 - u).log())  # the inverse of the logistic law
-        levels = (x.clamp(0, 1) * (self.levels - 1)).round()
-        return (levels / (self.levels - 1)).view(n, *self.shape)  # (n, D) -> (n, C, H, W)
+        """n images drawn from p(x | z), z from the prior. It knows no labels."""
+        z = torch.randn(n, self.codes, device=next(self.parameters()).device)
+        return self.law.sample(self.decoder(z)).view(n, *self.shape)  # (n, D) -> (n, C, H, W)
+
+    def encode(self, x):
+        """The posterior mean of z, (N, Z)."""
+        return self._posterior(x)[0]
+
+    def decode(self, z):
+        """The mean image of p(x | z), (N, C, H, W), of codes (N, Z)."""
+        return self.law.mean(self.decoder(z)).view(len(z), *self.shape)
 
     def reconstruct(self, x):
         """The mean image of p(x | z) at the posterior mean of z."""
-        centre, log_scale = self._decode(self._posterior(x)[0])
-        scale = log_scale.exp()
-        # The mean of a logistic law whose tails are gathered at 0 and 1 is the integral over t in [0, 1] of P(x > t).
-        mean = scale * (F.softplus(centre / scale) - F.softplus((centre - 1) / scale))
-        return mean.clamp(0, 1).view(x.shape)  # (N, D) -> (N, C, H, W)
+        return self.decode(self.encode(x))
 
     def inpaint(self, x, mask):
         """Unknown pixels (mask 0) from the known ones: reconstruct, put back what is known, and again, from middle grey.
@@ -108,41 +118,26 @@ class VAE(nn.Module):
             filled = torch.where(known, x, self.reconstruct(filled))
         return filled
 
-    def encode(self, x):
-        """The posterior mean of z, (N, Z)."""
-        return self._posterior(x)[0]
-
     def _loss(self, x, y):
-        mean, log_variance = self._posterior(x)
-        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        distortion = -self._log_mass(x, self._decode(z)).mean()
-        rate = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(1).mean()  # the KL term, appendix B
-        return {"loss": distortion + self.beta * rate, "distortion": distortion, "rate": rate}
+        log_mass, log_ratio, rate = (part.view(self.draws, -1) for part in self._drawn(x.repeat(self.draws, 1, 1, 1)))
+        distortion = -log_mass.mean()
+        if self.draws == 1:
+            # Here the expectation of the ratio over q is known: the KL term, appendix B of the paper.
+            bound = log_mass - self.beta * rate
+        else:
+            bound = (log_mass + self.beta * log_ratio).logsumexp(0) - math.log(self.draws)  # (k, N) -> (N,)
+        return {"loss": -bound.mean(), "distortion": distortion, "rate": rate.mean()}
+
+    def _drawn(self, x):
+        """Of a code z drawn for each image: log p(x | z), log p(z) - log q(z | x), and KL(q(z | x) || p(z)), (N,) nats each."""
+        mean, log_variance = self._posterior(x)  # (N, Z) each
+        noise = torch.randn_like(mean)
+        z = mean + (log_variance / 2).exp() * noise
+        # The normalisers 2 pi of prior and posterior cancel.
+        log_ratio = 0.5 * (noise**2 + log_variance - z**2).sum(1)
+        rate = 0.5 * (mean**2 + log_variance.exp() - log_variance - 1).sum(1)
+        return self.law.log_mass(x, self.decoder(z)), log_ratio, rate
 
     def _posterior(self, x):
-        hidden = self.encoder[0](2 * x.flatten(1) - 1).relu()
-        if self.training:
-            # Dropout by uniform numbers: nn.Dropout's Bernoulli ones take four times as long, a fifth of a step on small images.
-            kept = torch.rand(hidden.shape, device=x.device) > self.dropout
-            hidden = hidden * kept / (1 - self.dropout)
-        mean, log_variance = self.encoder[1](hidden).float().chunk(2, dim=1)  # (N, 2 Z) -> 2 of (N, Z)
+        mean, log_variance = self.encoder(2 * x.flatten(1) - 1).float().chunk(2, dim=1)  # (N, 2 Z) -> 2 of (N, Z)
         return mean, log_variance.clamp(-12, 12)
-
-    def _decode(self, z):
-        """Centre and log-scale of each pixel's logistic law, (N, D) each."""
-        centre, log_scale = self.decoder(z).float().chunk(2, dim=1)  # (N, 2 D) -> 2 of (N, D)
-        return centre + 0.5, (log_scale - 2).clamp(-7, 7)
-
-    def _log_mass(self, x, law):
-        """log p(x | z) in nats, (N,): the mass of each pixel's bin; the outermost bins reach to infinity."""
-        centre, log_scale = law
-        x, half, precision = x.flatten(1), 0.5 / (self.levels - 1), (-log_scale).exp()
-        middle, reach = (x - centre) * precision, half * precision  # the bin in units of the scale: middle +- reach
-        # log(s(m + r) - s(m - r)) = log s(m + r) + log s(r - m) + log(1 - exp(-2 r)). An open end lies so far out that its term
-        # is 0, and with it its gradient; then the last term goes, too.
-        top, bottom = (x > 1 - half).float(), (x < half).float()
-        ends = F.logsigmoid(middle + reach + 1e4 * top) + F.logsigmoid(reach - middle + 1e4 * bottom)
-        return (ends + (1 - top - bottom) * torch.log(-torch.expm1(-2 * reach))).sum(1)
-
-    def _device(self):
-        return next(self.parameters()).device
