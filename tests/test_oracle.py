@@ -14,7 +14,7 @@ from pofxy.training import Trainer
 torch.set_num_threads(1)
 # So many standard errors of the paired difference are not by chance, for all models, scores and data sets together.
 BEYOND_CHANCE = 4
-BUDGET = {"steps": 150, "trees": 50, "rounds": 30}
+BUDGET = {"steps": 150, "density_steps": 8, "trees": 50, "rounds": 30}
 # Values per test image, and whether more is better.
 SCORES = {"accuracy": 1, "log_loss": -1, "brier_score": -1, "bits_per_dim": -1, "log_density": 1}
 ABLE = {"predict", "predict_proba", *catalog.DENSITY}

@@ -48,7 +48,7 @@ class VAE(nn.Module):
         dropout: float = 0.2,
         beta: float = 1.0,
         draws: int = 1,
-        steps: int = 1200,
+        steps: int = 2000,
         batch: int = 128,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.1,
