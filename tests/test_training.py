@@ -422,3 +422,10 @@ def test_gradient_norms_of_a_game_are_recorded_and_are_torchs_own(data):
     alone = Trainer()
     train(data, alone)
     assert not any("gradient" in name for name in alone.history[0])
+
+
+def test_a_picture_of_the_way_has_few_rows_the_first_and_the_last_among_them():
+    snapshots = Snapshots()
+    for n, expected in ((0, []), (1, [0]), (6, [0, 1, 2, 3, 4, 5]), (17, [0, 2, 5, 7, 9, 11, 14, 16])):
+        snapshots.taken[:] = [(epoch, torch.zeros(1)) for epoch in range(n)]
+        assert [epoch for epoch, _ in snapshots.shown] == expected

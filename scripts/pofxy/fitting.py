@@ -82,7 +82,7 @@ def fit(
         "peak_mb": cost.peak_megabytes(),
         "model_bytes": cost.folder_bytes(outputs.model),
     }
-    drawn = {"snapshots": [epoch for epoch, _ in snapshots.taken], "collapsed": collapsed_since(trainer.history)}
+    drawn = {"snapshots": [epoch for epoch, _ in snapshots.shown], "collapsed": collapsed_since(trainer.history)}
     files.write_json(outputs.cost, figures | drawn | {"provenance": origin, "settings": settings})
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     tracker.metrics({f"cost/{name}": value for name, value in figures.items()})
@@ -96,7 +96,7 @@ def _save(snapshots: Snapshots, folder: Path, tracker) -> None:
     with files.atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         if snapshots.taken:
-            images = torch.cat([images for _, images in snapshots.taken])  # (epochs * SHOWN, C, H, W)
+            images = torch.cat([images for _, images in snapshots.shown])  # (epochs * SHOWN, C, H, W)
             save_grid(temporary / "samples.png", images.float() / 255, columns=SHOWN)
     if snapshots.taken:
         tracker.artifact(folder / "samples.png", "snapshots")

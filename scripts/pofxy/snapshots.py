@@ -14,6 +14,8 @@ from pofxy import protocol
 # Of all epochs of a training, where samples are drawn; the last one always is.
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 SHOWN = 10
+# Of all snapshots, as many as a picture has rows.
+ROWS = 8
 # Of each class, or of all where there are none, to measure the diversity by.
 PAIRED = 2
 REAL = 20
@@ -33,6 +35,12 @@ class Snapshots:
     def due(self, epoch: int, epochs: int) -> bool:
         """Whether samples are drawn after this epoch, the first one, too: there the way begins."""
         return epoch in {1, *(max(1, round(share * epochs)) for share in SHARES)}
+
+    @property
+    def shown(self) -> list[tuple[int, Tensor]]:
+        """ROWS of them at most, evenly spread, the first and the last one among them."""
+        last, rows = len(self.taken) - 1, min(ROWS, len(self.taken))
+        return [self.taken[round(i * last / max(rows - 1, 1))] for i in range(rows)]
 
     def take(self, model, data: protocol.Data, epoch: int) -> dict[str, float]:
         """Draws samples and keeps the first ones, as if nothing had been drawn: the random generators are put back.

@@ -167,15 +167,17 @@ class Trainer:
             if validate is not None:
                 with protocol.inference(model), autocast:
                     found = _mean_over_batches(validate, x_val, y_val)
-                metrics |= {f"val_{name}": value for name, value in found.items()}
+                # Of several parts that are trained one after the other, each has columns of its own.
+                of = f"val_{players[0].name}_" if len(players) == 1 and players[0].name else "val_"
+                metrics |= {of + name: value for name, value in found.items()}
             number = progress.before + epoch
             for name, value in metrics.items():
                 if not math.isfinite(value):
                     raise Diverged(f"{name} is {value} in epoch {number} of {progress.before + epochs}")
             if self.snapshots and self.snapshots.due(epoch, epochs):
                 metrics |= self.snapshots.take(model, data, number)
-            if validate is not None and metrics["val_loss"] < progress.best_loss:
-                progress.best_loss, progress.best_epoch = metrics["val_loss"], epoch
+            if validate is not None and found["loss"] < progress.best_loss:
+                progress.best_loss, progress.best_epoch = found["loss"], epoch
                 progress.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
             now = time.monotonic()

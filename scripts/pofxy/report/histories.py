@@ -52,6 +52,7 @@ def panel(title: str, label: str, histories: list[pd.DataFrame], columns: list[s
                 shown.extend(line[name].iloc[len(line) // 20 :])
         if log and min(shown, default=0) > 0:
             plot.set_yscale("log")
+            chart.log_axis(plot.yaxis, shown)
         else:
             low, high = min(shown, default=0), max(shown, default=1)
             plot.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))

@@ -38,7 +38,7 @@ def _panels(dataset: str, model: str, found: list) -> list[Markup]:
         name.replace("_", " "): [name] + [f"val_{name}"] * (f"val_{name}" in terms) for name in terms if "val_" not in name
     }
     return [
-        histories.panel(f"{model}: {what}", f"{what} in training {model} on {dataset}", found, columns, log=columns == norms)
+        histories.panel(model, f"{what} in training {model} on {dataset}", found, columns, log=columns == norms)
         for what, columns in groups.items()
         if columns
     ]
