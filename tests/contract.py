@@ -10,7 +10,7 @@ from pofxy.training import Trainer
 torch.set_num_threads(1)
 MODELS = catalog.models()
 # Few steps, a short memory of the average of parameters: enough for shapes and for losses that fall.
-SMALL = {"steps": 12, "density_steps": 8, "batch": 20, "average": 0.9, "trees": 20, "rounds": 20, "min_leaf": 1}
+SMALL = {"steps": 12, "batch": 20, "average": 0.9, "trees": 20, "rounds": 20, "min_leaf": 1}
 WITH_STEPS = [name for name, entry in MODELS.items() if "steps" in entry.parameters]
 DISCRIMINATIVE = [name for name, entry in MODELS.items() if entry.family == "discriminative"]
 

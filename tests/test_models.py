@@ -224,7 +224,7 @@ def test_log_prob_integrates_to_one(name):
     else:
         wide = torch.distributions.StudentT(5.0, loc=0.5, scale=0.6)
         torch.manual_seed(0)
-        points = wide.sample((200_000, 3))
+        points = wide.sample((100_000, 3))
         weight = protocol.apply(model, "log_prob", points.view(-1, 1, 1, 3), batch=50_000) - wide.log_prob(points).sum(1)
         assert float(weight.double().exp().mean()) == pytest.approx(1, abs=0.02)
 

@@ -42,8 +42,7 @@ def per_image(name, data, test):
     model = store.model_class(entry.family, name)(**{key: value for key, value in BUDGET.items() if key in entry.parameters})
     model.fit(data, Trainer())
     evidence = Evidence(model, test, (data.x, data.y), data.spec)
-    _, values = scores(evidence, tuple(verb for verb in entry.verbs if verb in ABLE))
-    return {score: of_images for score, of_images in values.items() if score in SCORES}
+    return scores(evidence, tuple(verb for verb in entry.verbs if verb in ABLE), SCORES)[1]
 
 
 def lead_of(values, best, score):

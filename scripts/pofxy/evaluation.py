@@ -7,7 +7,7 @@ bootstrap gives the standard error, unless it knows that itself.
 
 import importlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,10 @@ def evaluate(evidence: Evidence, run: Run, outputs: Outputs, tracker) -> None:
         tracker.artifact(picture, "pictures")
 
 
-def scores(evidence: Evidence, verbs: tuple[str, ...]) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Every score that the verbs allow.
+def scores(
+    evidence: Evidence, verbs: tuple[str, ...], metrics: Collection[str] | None = None
+) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Every score that the verbs allow, or those of some metrics alone, by name.
 
     Returns:
         A row per score: metric, value, ci_low, ci_high, higher_is_better, unit, estimator, split, n. Of several estimates of one
@@ -98,7 +100,7 @@ def scores(evidence: Evidence, verbs: tuple[str, ...]) -> tuple[list[dict], dict
     several = list(_draws(evidence)) if "sample" in verbs else []
     for name, missing in catalog.evaluations(verbs).items():
         entry = catalog.metrics()[name]
-        if missing or not suits(evidence, entry):
+        if missing or (metrics is not None and name not in metrics) or not suits(evidence, entry):
             continue
         metric = public(entry)
         for asked in _asked(evidence, entry):
