@@ -368,7 +368,7 @@ def _make_run(folder, model, verbs, images, rng):
     }
     if "snapshots" in drawn:
         (folder / "snapshots").mkdir()
-        Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / "snapshots/samples.png")
+        np.save(folder / "snapshots/samples.npy", rng.integers(0, 255, (3, 10, 1, 8, 8), dtype=np.uint8))
     for name in (name for verb, names in pictures.items() if images and verb in verbs.split() for name in names):
         Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / name)
     if model in WITHOUT_HISTORY:

@@ -80,7 +80,7 @@ def test_the_tables_keep_their_contract(smoke):
     rebuilt = {"reconstruction_mse", "psnr", "ssim", "denoising"}
     codes = {"linear_probe", "code_neighbors", "code_nmi", "code_ari", "code_trustworthiness"}
     assert got["gaussian_naive_bayes"] == classifies | likelihood | conditional | filled
-    assert got["vae"] == likelihood | samples | filled | rebuilt | codes
+    assert got["vae"] == likelihood | samples | filled | rebuilt | codes | {"decoded_noise_distance"}
     assert got["dcgan"] == samples
     assert got["real_train"] == got["copycat"] == got["one_per_class"] == conditional
     assert got["independent_pixels"] == likelihood | samples | filled and got["noise"] == likelihood | samples
@@ -178,6 +178,7 @@ def test_every_run_leaves_its_files(smoke):
             "model",
             "history.csv",
             "train.json",
+            "snapshots",
             "scores.csv",
             "curves.csv",
             "pictures",
@@ -187,6 +188,7 @@ def test_every_run_leaves_its_files(smoke):
         } <= found
         assert not [path for path in folder.rglob("*") if path.name.startswith(".") and path.name != ".snakemake_timestamp"]
         assert not {path.suffix for path in (folder / "model").iterdir()} & {".pkl", ".pt", ".pth"}
+        assert (folder / "snapshots/samples.npy").is_file() == (model in ("vae", "dcgan")), "who learns to draw is watched"
     assert len((smoke.folder / RESULTS / "runs/digits/lenet/seed0/history.csv").read_text().splitlines()) == 1 + 3
 
 

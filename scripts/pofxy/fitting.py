@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pofxy import cost, files, job, protocol, store
-from pofxy.pictures import save_grid
 from pofxy.run import Run
-from pofxy.snapshots import SHOWN, Snapshots, collapsed_since
+from pofxy.snapshots import Snapshots, collapsed_since
 from pofxy.training import Trainer
 
 
@@ -74,7 +74,7 @@ def fit(
     # One row per epoch; a model that is not trained in epochs has none.
     columns = list(dict.fromkeys(name for row in trainer.history for name in row)) or ["epoch"]
     files.write_csv(outputs.history, trainer.history, columns)
-    _save(snapshots, Path(outputs.snapshots), tracker)
+    _save(snapshots, Path(outputs.snapshots))
     figures = {
         "parameters": cost.count_parameters(model),
         "fit_seconds": seconds,
@@ -91,15 +91,12 @@ def fit(
     tracker.flush()
 
 
-def _save(snapshots: Snapshots, folder: Path, tracker) -> None:
-    """samples.png, a row for each epoch; an empty folder for a model that draws none."""
+def _save(snapshots: Snapshots, folder: Path) -> None:
+    """samples.npy (epochs, SHOWN, C, H, W) uint8; an empty folder for a model that draws none."""
     with files.atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         if snapshots.taken:
-            images = torch.cat([images for _, images in snapshots.shown])  # (epochs * SHOWN, C, H, W)
-            save_grid(temporary / "samples.png", images.float() / 255, columns=SHOWN)
-    if snapshots.taken:
-        tracker.artifact(folder / "samples.png", "snapshots")
+            np.save(temporary / "samples.npy", torch.stack([images for _, images in snapshots.shown]).numpy())
 
 
 def _fingerprint(run: Run, hyperparameters: dict, sources: list[str], data: protocol.Data) -> str:

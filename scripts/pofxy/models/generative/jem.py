@@ -72,7 +72,7 @@ class JEM(FromLogits, FromPrior, nn.Module):
     def build(self, spec):
         """Layers and buffer for images. Raises ValueError for tables."""
         if len(spec.shape) != 3:
-            raise ValueError(f"{spec.name}: JEM needs images of 8 x 8 pixels or more, not {spec.shape}")
+            raise ValueError(f"{spec.name}: JEM needs images, not {spec.shape}")
         self.net = nn.Sequential(
             nn.Flatten(),
             nn.Linear(math.prod(spec.shape), self.hidden),

@@ -24,7 +24,7 @@ class WGANGP(ConditionalAdversarialNet):
     Args:
         codes: Z, the dimensions of the noise.
         channels: of the layer next to the image, on both sides; each further layer has twice as many.
-        penalty: lambda.
+        penalty: lambda; the paper has 10.
         penalised: share of a batch that the penalty is taken on.
         critic_steps: steps of the critic for one of the generator.
         average: decay of the generator's average per step of it.

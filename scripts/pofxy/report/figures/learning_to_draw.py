@@ -5,12 +5,15 @@ in every row. Shapes come first, then variety; where the rows stop changing, tra
 ten times is a collapse: see the diversity among the training's other curves.
 """
 
+import numpy as np
 from markupsafe import Markup
 
 from pofxy.report import chart
+from pofxy.report.sheet import sheet
+from pofxy.report.study import data_uri
 
 ORDER = 11
-PICTURE = "snapshots/samples.png"
+SAMPLES = "snapshots/samples.npy"
 
 
 def learning_to_draw(study):
@@ -18,11 +21,17 @@ def learning_to_draw(study):
     parts = []
     for dataset in study.datasets:
         pictures = [
-            (model, family, study.picture(dataset, model, PICTURE), _epochs(study, dataset, model))
-            for model, family in study.pictured(dataset, PICTURE)
+            (model, family, _picture(study, dataset, model), _epochs(study, dataset, model))
+            for model, family in study.pictured(dataset, SAMPLES)
         ]
         parts += [chart.heading(study, dataset) + chart.gallery(pictures, "samples on the way")] if pictures else []
     return Markup("").join(parts) or None
+
+
+def _picture(study, dataset: str, model: str) -> str:
+    """A row for each epoch, of the model's first seed."""
+    images = np.load(study.folder(dataset, model, study.first_seed(dataset, model)) / SAMPLES)
+    return data_uri(sheet(images.reshape(-1, *images.shape[2:]), images.shape[1]))  # (E, n, C, H, W) -> (E n, C, H, W)
 
 
 def _epochs(study, dataset: str, model: str) -> str:

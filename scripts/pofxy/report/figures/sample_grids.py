@@ -7,17 +7,15 @@ again, and for shapes that no real image has. Good looks do not make a good dens
 the likelihood. Nor can the eye tell new images from learned ones: see the train images nearest to samples.
 """
 
-import io
-
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from pofxy.report import chart
+from pofxy.report.sheet import sheet
 from pofxy.report.study import data_uri
 
 ORDER = 10
-COLUMNS, ROWS, GAP, SIDE = 10, 10, 2, 56  # as the samples' own grids
+COLUMNS, ROWS = 10, 10  # as the samples' own grids
 
 
 def sample_grids(study):
@@ -36,20 +34,6 @@ def sample_grids(study):
         ]
         real = study.real_images(dataset, COLUMNS * ROWS)
         if real is not None:
-            grids.insert(0, ("real test images", "real", data_uri(_grid(real[0])), ""))
+            grids.insert(0, ("real test images", "real", data_uri(sheet(real[0], COLUMNS)), ""))
         parts.append(chart.heading(study, dataset) + chart.gallery(grids, "grid of images"))
     return Markup("").join(parts) or None
-
-
-def _grid(x: np.ndarray) -> bytes:
-    """PNG of (N, C, H, W) images in [0, 1]; with ten classes, a class a column."""
-    scale = max(1, round(SIDE / x.shape[2]))  # whole pixels are repeated: a viewer would blur them
-    pixels = np.rint(x.clip(0, 1) * 255).astype(np.uint8).repeat(scale, 2).repeat(scale, 3)
-    n, channels, height, width = pixels.shape
-    sheet = np.full((-(-n // COLUMNS) * (height + GAP) + GAP, COLUMNS * (width + GAP) + GAP, channels), 255, np.uint8)
-    for i, image in enumerate(pixels):
-        top, left = GAP + i // COLUMNS * (height + GAP), GAP + i % COLUMNS * (width + GAP)
-        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    buffer = io.BytesIO()
-    Image.fromarray(sheet.squeeze(2) if channels == 1 else sheet).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
