@@ -1,6 +1,6 @@
 """The same VAE trained by pofxy's training loop and by pythae's: test ELBO and core-seconds per epoch.
 
-    python benchmarks/pythae_vae.py [FOLDER] [--epochs 10] [--repeats 3]        FOLDER: MNIST in IDX files
+    python benchmarks/pythae_vae.py FOLDER [--epochs 10] [--repeats 3]        FOLDER: MNIST in IDX files
 
 Both sides have pythae's default network (784-512-16-512-784, ReLU, Bernoulli means), its objective, Adam at a constant learning
 rate, batches of 128, one thread, and the same images; the ELBO of the test images is computed by one function for both. pythae
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import torch
-from project import ROOT  # puts this checkout's package first
+import project  # noqa: F401 (puts this checkout's package first)
 from pythae.models import VAE as PythaeVAE
 from pythae.models import VAEConfig
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -142,7 +142,7 @@ def images(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", default=str(ROOT.parent / "shared/data/mnist-20k"))
+    parser.add_argument("folder", help="MNIST in IDX files")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
