@@ -20,8 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
 import project  # noqa: F401 (puts this checkout's package first)
+import torch
 from pythae.models import VAE as PythaeVAE
 from pythae.models import VAEConfig
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
