@@ -18,7 +18,7 @@ run: $(ENVIRONMENT)  # the default study, on all cores
 	exit $$status
 
 # A file a worker; those that take longest go first. (Files beside the folder that they lie in would stand in its order.)
-LONG := $(patsubst %,tests/test_%.py,models workflow nets failures oracle readme tracking cluster)
+LONG := $(foreach name,models workflow nets failures oracle readme tracking cluster,$(wildcard tests/*/test_$(name).py))
 test: $(ENVIRONMENT)  # the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG) $(filter-out $(LONG),$(wildcard tests/test_*.py))
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import judging
 import planning
-import study
 import throughput
-from figure import Measured
-from project import ROOT, Project
+from figure import ProbeResult
 
-from pofxy.provenance import provenance
+import study
+from pofxy.workflow.provenance import provenance
+from project import ROOT, Project
 
 # In this order: the no-op run needs the finished study.
 MEASUREMENTS = {
@@ -43,7 +43,7 @@ def main() -> int:
     origin = {name: value for name, value in provenance({}).items() if name != "config_hash"}
     started, load = time.strftime("%Y-%m-%d %H:%M:%S"), os.getloadavg()[0]
     print(f"pofxy bench, {started}: {origin['machine']['processor']}, {os.cpu_count()} cores")
-    measured: dict[str, Measured] = {}
+    measured: dict[str, ProbeResult] = {}
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="pofxy-bench-") as folder:
         project = Project.copy(Path(folder) / "project")

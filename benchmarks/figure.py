@@ -30,7 +30,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ProbeResult:
     """One measurement: a title, its figures, lines to print below them, and the raw numbers."""
 
     title: str

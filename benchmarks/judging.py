@@ -11,7 +11,8 @@ import statistics
 import subprocess
 import sys
 
-from figure import Figure, Measured
+from figure import Figure, ProbeResult
+
 from project import Project
 
 ROWS = 10_000
@@ -21,7 +22,7 @@ METRICS = ("frechet_distance", "frechet_distance_infinity", "kernel_distance", "
 PARTS = ("kid_", "prc_", "rng_seed", "save_cpu_ram")
 
 
-def measure(project: Project, rounds: int = 3) -> Measured:
+def measure(project: Project, rounds: int = 3) -> ProbeResult:
     """Each side in turn, in a process of its own; ratios are medians over the rounds."""
     figures, lines, raw = [], [], {}
     for width in WIDTHS:
@@ -40,7 +41,7 @@ def measure(project: Project, rounds: int = 3) -> Measured:
         ours, theirs = took["pofxy"][0]["values"], took["others"][0]["values"]
         lines += [f"{width}: {name:<18}{ours[name]:>10.5f} here, {theirs[name]:.5f} there" for name in theirs if name in ours]
     title = f"Judging {ROWS:,} samples by features of {' and '.join(map(str, WIDTHS))} dimensions: medians of {rounds}"
-    return Measured(title, figures, lines, raw)
+    return ProbeResult(title, figures, lines, raw)
 
 
 def _ratio(took: dict[str, list], quantity: str) -> float:
@@ -63,10 +64,10 @@ def _pofxy():
     import numpy as np
     import torch
 
-    from pofxy import cost
-    from pofxy.neighbors import balls
+    from pofxy.evaluation.neighbors import balls
+    from pofxy.workflow import cost
 
-    functions = [getattr(importlib.import_module(f"pofxy.metrics.{name}"), name) for name in METRICS]
+    functions = [getattr(importlib.import_module(f"pofxy.evaluation.metrics.{name}"), name) for name in METRICS]
 
     def judge(samples, test):
         counts = [part.numpy() for part in balls(torch.from_numpy(test), torch.from_numpy(samples))]
@@ -84,7 +85,7 @@ def _pofxy():
 
 
 def _others():
-    from pofxy.vision import import_torchvision
+    from pofxy.data.torchvision_compat import import_torchvision
 
     import_torchvision()  # torch-fidelity imports it
     import torch
@@ -94,7 +95,7 @@ def _others():
     from torch_fidelity.metric_kid import kid_features_to_metric
     from torch_fidelity.metric_prc import prc_features_to_metric
 
-    from pofxy import cost
+    from pofxy.workflow import cost
 
     options = {name: value for name, value in DEFAULTS.items() if name.startswith(PARTS)} | {"verbose": False}
 
@@ -113,7 +114,7 @@ def _others():
 
 def _run(judge, width: int) -> dict:
     """Seconds of the judging alone; the peak of memory is that of the whole process."""
-    from pofxy import cost
+    from pofxy.workflow import cost
 
     samples, test = _features(width)
     with cost.stopwatch() as took:

@@ -21,14 +21,20 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
-from project import ROOT
 from torch import nn
 
-from pofxy import cost, likelihood, protocol, store
-from pofxy.datasets import open_dataset
-from pofxy.preprocess import spec, split
-from pofxy.provenance import provenance
-from pofxy.training import Trainer, rate
+from pofxy.base.bayes import log_class_prior
+from pofxy.base.data import DataSpec, TrainingData, dequantize
+from pofxy.base.prediction import inference, predict_batched
+from pofxy.base.seeding import seed_everything
+from pofxy.data.datasets import open_dataset
+from pofxy.data.preprocess import spec, split
+from pofxy.evaluation import likelihood
+from pofxy.storage.models import load_spec, model_class
+from pofxy.training.trainer import Trainer, rate
+from pofxy.workflow import cost
+from pofxy.workflow.provenance import provenance
+from project import ROOT
 
 PAGE = ROOT / "docs/peers.md"
 SEED = 0
@@ -50,7 +56,7 @@ class Row:
 class Digits:
     """The default study's data: train and val split, and the test images with their labels."""
 
-    data: protocol.Data
+    data: TrainingData
     x: torch.Tensor
     y: torch.Tensor
 
@@ -60,16 +66,16 @@ class Digits:
         with tempfile.TemporaryDirectory() as folder:
             dataset.download(Path(folder), Path(folder))
             images = dataset.read(Path(folder))
-        about, parts = store.load_spec(spec("digits", images)), split(images)
+        about, parts = load_spec(spec("digits", images)), split(images)
         x, y = torch.from_numpy(images.x).float() / (images.levels - 1), torch.from_numpy(images.y)
         train, val, test = ((x[parts[name]], y[parts[name]]) for name in ("train", "val", "test"))
-        return cls(protocol.Data(about, *train, *val), *test)
+        return cls(TrainingData(about, *train, *val), *test)
 
 
-def fitted(name: str, data: protocol.Data, **settings):
+def fitted(name: str, data: TrainingData, **settings):
     """One of our models, and the core-seconds of its fit."""
-    protocol.seeded(SEED)
-    model = store.model_class("generative", name)(**settings)
+    seed_everything(SEED)
+    model = model_class("generative", name)(**settings)
     with cost.stopwatch() as took:
         model.fit(data, Trainer())
     return model, took["core_seconds"]
@@ -93,22 +99,22 @@ class Peer:
     learning_rate: float
     best: float = field(default=math.inf, init=False)
 
-    def train(self, data: protocol.Data, core_seconds: float, batch: int = 64) -> None:
+    def train(self, data: TrainingData, core_seconds: float, batch: int = 64) -> None:
         """Adam for as long; keeps the parameters of the lowest loss on val."""
-        protocol.seeded(SEED)
-        optimiser, started, step = torch.optim.Adam(self.module.parameters(), fused=True), time.process_time(), 0
+        seed_everything(SEED)
+        optimizer, started, step = torch.optim.Adam(self.module.parameters(), fused=True), time.process_time(), 0
         kept = copy.deepcopy(self.module.state_dict())
         while (done := (time.process_time() - started) / core_seconds) < 1:
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate * rate("cosine", done)
             index = torch.randint(len(data.x), (batch,))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             self.loss(data.x[index], data.y[index]).backward()
             nn.utils.clip_grad_norm_(self.module.parameters(), 50.0)
-            optimiser.step()
+            optimizer.step()
             step += 1
             if step % STEPS_BETWEEN_CHECKS == 0:
-                with protocol.inference(self.module):
+                with inference(self.module):
                     found = float(self.loss(data.x_val, data.y_val))
                 if found < self.best:
                     self.best, kept = found, copy.deepcopy(self.module.state_dict())
@@ -117,7 +123,7 @@ class Peer:
 
 
 class Standardised(nn.Module):
-    """A flow over standardised dequantised pixels as a model of pofxy: log p(x) over all classes.
+    """A flow over standardised dequantized pixels as a model of pofxy: log p(x) over all classes.
 
     Args:
         log_density: (x, y) -> (N,) nats, of standardised pixels.
@@ -127,12 +133,12 @@ class Standardised(nn.Module):
 
     measure = "density"
 
-    def __init__(self, log_density, module: nn.Module, data: protocol.Data):
+    def __init__(self, log_density, module: nn.Module, data: TrainingData):
         super().__init__()
         self.module, self.log_density, self.levels = module, log_density, data.spec.levels
-        noisy = protocol.dequantise(data.x, self.levels)
+        noisy = dequantize(data.x, self.levels)
         self.mean, self.deviation = noisy.mean(0), noisy.std(0)
-        self.log_prior = protocol.log_prior(data.y, data.spec.classes)
+        self.log_prior = log_class_prior(data.y, data.spec.classes)
 
     def log_conditional(self, x, y):
         return self.log_density((x - self.mean) / self.deviation, y) - self.deviation.log().sum()
@@ -142,10 +148,10 @@ class Standardised(nn.Module):
         return (self.log_prior + torch.stack([self.log_conditional(x, k.expand(len(x))) for k in labels], 1)).logsumexp(1)
 
     def loss(self, x, y):
-        return -self.log_conditional(protocol.dequantise(x, self.levels), y).mean()
+        return -self.log_conditional(dequantize(x, self.levels), y).mean()
 
 
-def spline_flow(data: protocol.Data, transforms: int, width: int, learning_rate: float) -> tuple[Peer, Standardised]:
+def spline_flow(data: TrainingData, transforms: int, width: int, learning_rate: float) -> tuple[Peer, Standardised]:
     """zuko's neural spline flow, conditional on the class."""
     import zuko
 
@@ -159,7 +165,7 @@ def spline_flow(data: protocol.Data, transforms: int, width: int, learning_rate:
     return Peer(flow, model.loss, learning_rate), model
 
 
-def their_glow(data: protocol.Data, blocks: int, width: int, learning_rate: float) -> tuple[Peer, Standardised]:
+def their_glow(data: TrainingData, blocks: int, width: int, learning_rate: float) -> tuple[Peer, Standardised]:
     """normflows' Glow of two levels, each class with a base law of its own."""
     import normflows
 
@@ -186,7 +192,7 @@ class BoltzmannOfScikitLearn(nn.Module):
         bright: share of train images in which each pixel is bright, (D,): the base law of the annealing.
     """
 
-    binarised = "threshold"
+    binarized = "threshold"
 
     def __init__(self, machine, bright: torch.Tensor):
         super().__init__()
@@ -216,11 +222,11 @@ class BoltzmannOfScikitLearn(nn.Module):
         return (1 - beta) * self.base + beta * self.visible
 
 
-def their_boltzmann(data: protocol.Data, hidden: int, learning_rate: float, core_seconds: float) -> BoltzmannOfScikitLearn:
+def their_boltzmann(data: TrainingData, hidden: int, learning_rate: float, core_seconds: float) -> BoltzmannOfScikitLearn:
     """Fitted for as long, batch by batch, with a rate that falls to 0 as ours does."""
     from sklearn.neural_network import BernoulliRBM
 
-    rows = likelihood.binarise(data.x, "threshold").flatten(1).numpy()
+    rows = likelihood.binarize(data.x, "threshold").flatten(1).numpy()
     machine = BernoulliRBM(hidden, batch_size=50, random_state=SEED)  # as many chains
     order, started = torch.Generator().manual_seed(SEED), time.process_time()
     while (done := (time.process_time() - started) / core_seconds) < 1:
@@ -240,7 +246,7 @@ def trained(digits: Digits) -> list[Row]:
         peers = []
         for size in settings:
             for learning_rate in (1e-3, 3e-3):
-                protocol.seeded(SEED)
+                seed_everything(SEED)
                 peer, theirs = build(data, *size, learning_rate)
                 peer.train(data, seconds)
                 peers.append((peer.best, theirs, f"{size[0]} x {size[1]}, {learning_rate:g}"))
@@ -248,7 +254,7 @@ def trained(digits: Digits) -> list[Row]:
         _, theirs, chosen = min(peers, key=lambda one: one[0])
         bits = [f"{_bits(one, digits):.3f}" for one in (model, theirs)]
         remark = f"{seconds:.0f} core-s each; theirs {chosen}, the best of {len(peers)} on val"
-        rows.append(Row(f"{name} / {number}", "bits/dim, uniform-dequantised bound", *bits, remark))
+        rows.append(Row(f"{name} / {number}", "bits/dim, uniform-dequantized bound", *bits, remark))
 
     model, seconds = fitted("restricted_boltzmann", data)
     peers = []
@@ -268,14 +274,14 @@ def trained(digits: Digits) -> list[Row]:
 
 
 def _bits(model, digits: Digits) -> float:
-    protocol.seeded(SEED)
+    seed_everything(SEED)
     values = likelihood.estimates(model, digits.x, digits.data.spec)[0].values
     return float(-values.mean()) / math.prod(digits.data.spec.shape) / math.log(2)
 
 
-def _nats(model, x: torch.Tensor, spec: protocol.Spec) -> float:
-    protocol.seeded(SEED)
-    return float(likelihood.estimates(model, likelihood.binarise(x, "threshold"), spec)[0].values.mean())
+def _nats(model, x: torch.Tensor, spec: DataSpec) -> float:
+    seed_everything(SEED)
+    return float(likelihood.estimates(model, likelihood.binarize(x, "threshold"), spec)[0].values.mean())
 
 
 # The same in closed form.
@@ -289,17 +295,17 @@ def equal(digits: Digits) -> list[Row]:
     from sklearn.naive_bayes import BernoulliNB, CategoricalNB, GaussianNB
 
     # As rows of a table, so that the pixels' bins add nothing to their variances.
-    about = protocol.Spec("digits", (64,), 10, None, digits.data.spec.class_names)
+    about = DataSpec("digits", (64,), 10, None, digits.data.spec.class_names)
     x, y, x_test = digits.data.x.flatten(1), digits.data.y, digits.x.flatten(1)
     rows, labels, tests = x.double().numpy(), y.numpy(), x_test.double().numpy()
-    table, images = protocol.Data(about, x, y, x, y), digits.data
+    table, images = TrainingData(about, x, y, x, y), digits.data
 
     def joint(name, data, inputs, **settings):
         # Numbers are kept as float32 as a rule, which is what would be compared then.
         torch.set_default_dtype(torch.float64)
         model = fitted(name, data, **settings)[0].double()
         torch.set_default_dtype(torch.float32)
-        return protocol.apply(model, "log_joint", inputs.double()).numpy()
+        return predict_batched(model, "log_joint", inputs.double()).numpy()
 
     def levels(part):
         return (part * 16).round()
@@ -331,7 +337,7 @@ def equal(digits: Digits) -> list[Row]:
             _posterior(qda.decision_function(tests)),
         ),
     }
-    mixture = fitted("gaussian_mixture", table, components=3)[0].double()
+    mixture = fitted("gaussian_mixture", table, n_components=3)[0].double()
     theirs = []
     for k in range(10):
         own = slice(3 * k, 3 * k + 3)
@@ -339,7 +345,7 @@ def equal(digits: Digits) -> list[Row]:
         machine.weights_, machine.means_ = mixture.log_share[k].exp().numpy(), mixture.mean[own].numpy()
         machine.precisions_cholesky_ = mixture.factor[own].inverse().mT.numpy()
         theirs.append(machine.score_samples(tests))
-    ours = protocol.apply(mixture, "log_joint", x_test.double()) - mixture.log_prior
+    ours = predict_batched(mixture, "log_joint", x_test.double()) - mixture.log_prior
     found["gaussian_mixture / scikit-learn: GaussianMixture, with our parameters"] = ours.numpy(), np.array(theirs).T
 
     chain = fitted("hidden_markov_model", images)[0].double()
@@ -351,7 +357,7 @@ def equal(digits: Digits) -> list[Row]:
             part[k].numpy() for part in (chain.initial, _between_states(chain), chain.mean, chain.variance)
         )
         theirs.append([machine.score(image[0].double().numpy()) for image in digits.x])  # a row of pixels a step
-    ours = protocol.apply(chain, "log_joint", digits.x.double()) - chain.log_prior
+    ours = predict_batched(chain, "log_joint", digits.x.double()) - chain.log_prior
     found["hidden_markov_model / hmmlearn: GaussianHMM, with our parameters"] = ours.numpy(), np.array(theirs).T
 
     made = []

@@ -20,7 +20,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import project  # noqa: F401 (puts this checkout's package first)
 import torch
 from pythae.models import VAE as PythaeVAE
 from pythae.models import VAEConfig
@@ -28,10 +27,13 @@ from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import nn
 from torch.nn import functional as F
 
-from pofxy import protocol, store
-from pofxy.datasets import open_dataset
-from pofxy.preprocess import spec, split
-from pofxy.training import Player, Trainer
+import project  # noqa: F401 (puts this checkout's package first)
+from pofxy.base.data import TrainingData
+from pofxy.base.seeding import seed_everything
+from pofxy.data.datasets import open_dataset
+from pofxy.data.preprocess import spec, split
+from pofxy.storage.models import load_spec
+from pofxy.training.trainer import Objective, Trainer
 
 CODES, HIDDEN, BATCH, LEARNING_RATE = 16, 512, 128, 1e-3
 DRAWS = 16
@@ -59,8 +61,8 @@ class OurVAE(nn.Module):
 
     def fit(self, data, epochs):
         """So many epochs; the last, smaller batch of each is left out."""
-        player = Player(self.loss, self.parameters(), LEARNING_RATE, schedule="constant")
-        Trainer(device="cpu").run(self, data, [player], steps=epochs * (len(data.x) // BATCH), batch=BATCH, bfloat16=True)
+        objective = Objective(self.loss, self.parameters(), LEARNING_RATE, schedule="constant")
+        Trainer(device="cpu").run(self, data, [objective], steps=epochs * (len(data.x) // BATCH), batch=BATCH, bfloat16=True)
 
     def decode(self, z):
         """Bernoulli means, (N, D)."""
@@ -137,7 +139,7 @@ def images(folder):
     x, y = torch.from_numpy(found.x).float() / (found.levels - 1), torch.from_numpy(found.y)
     train = (x[parts["train"]], y[parts["train"]])
     val = (x[parts["val"]], y[parts["val"]])
-    return protocol.Data(store.load_spec(spec("mnist", found)), *train, *val), x[parts["test"]]
+    return TrainingData(load_spec(spec("mnist", found)), *train, *val), x[parts["test"]]
 
 
 def main():
@@ -153,7 +155,7 @@ def main():
     reached = {OurVAE: [], TheirVAE: []}
     for seed in range(arguments.repeats):
         for side, numbers in reached.items():  # in turn, so that a busy hour is one for both
-            protocol.seeded(seed)
+            seed_everything(seed)
             model = side(dimensions)
             started = time.process_time()
             model.fit(data, arguments.epochs)

@@ -3,7 +3,8 @@
 import json
 import statistics
 
-from figure import Figure, Measured
+from figure import Figure, ProbeResult
+
 from project import Project
 
 # What a job is for, as it notes it itself; the rest is overhead: start, imports, tracking, reading and writing.
@@ -15,7 +16,7 @@ WORK = {
 }
 
 
-def cost(project: Project) -> Measured:
+def cost(project: Project) -> ProbeResult:
     """The default study in a fresh copy: how much of it is fit, learn, sample and evaluate, and where the rest goes."""
     took = project.snakemake()
     inside = {rule: _inside(project, rule) for rule in WORK}
@@ -42,17 +43,17 @@ def cost(project: Project) -> Measured:
         Figure("all evaluate jobs, start to end", sum(took.processes["evaluate"]), "core-s", at_most=150),
     ]
     raw = {"processes": took.processes, "inside": inside, "ends_of_processes": ends}
-    return Measured("The default study, from a fresh copy", figures, lines, raw)
+    return ProbeResult("The default study, from a fresh copy", figures, lines, raw)
 
 
-def noop(project: Project, repeats: int = 3) -> Measured:
+def noop(project: Project, repeats: int = 3) -> ProbeResult:
     """The finished study once more. Raises RuntimeError where a job runs."""
     runs = [project.snakemake() for _ in range(repeats)]
     if ran := {rule for run in runs for rule in run.processes if rule}:
         raise RuntimeError(f"nothing was to do, and these ran: {', '.join(sorted(ran))}")
     seconds = [run.seconds for run in runs]
     figure = Figure(f"on the clock, median of {repeats}", statistics.median(seconds), "s", at_most=4)
-    return Measured("The same again, with nothing to do", [figure], raw={"seconds": seconds})
+    return ProbeResult("The same again, with nothing to do", [figure], raw={"seconds": seconds})
 
 
 def _inside(project: Project, rule: str) -> float:

@@ -9,7 +9,8 @@ import statistics
 import subprocess
 import sys
 
-from figure import Figure, Measured
+from figure import Figure, ProbeResult
+
 from project import Project
 
 IMAGES = 10_000
@@ -21,7 +22,7 @@ WARM_UP_STEPS = 10
 DISTURBED = 1.25
 
 
-def measure(project: Project, rounds: int = 5) -> Measured:
+def measure(project: Project, rounds: int = 5) -> ProbeResult:
     """One epoch of each loop in turn, each in a process of its own; the ratio is the median over the rounds."""
     alone = {"OMP_NUM_THREADS": "1"}
     loops = {"pofxy": ("own", alone), "plain": ("plain", {}), "plain, 1 thread": ("plain", alone)}
@@ -35,7 +36,7 @@ def measure(project: Project, rounds: int = 5) -> Measured:
         figures += found
         lines += disturbed
     title = f"Training the VAE, images per core-second: medians of {rounds} epochs of {IMAGES:,} images"
-    return Measured(title, figures, lines, raw)
+    return ProbeResult(title, figures, lines, raw)
 
 
 def _figures(side: int, took: dict[str, list]) -> tuple[list[Figure], list[str]]:
@@ -71,19 +72,19 @@ def _in_own_process(loop: str, side: int, environment: dict[str, str]) -> dict[s
 
 def _epoch(trainer, side: int) -> dict[str, float]:
     """Fits a new VAE as a job does, after some steps to warm up; the seconds of the loop alone, and images per core-second."""
-    from pofxy import protocol
+    from pofxy.base.seeding import seed_everything
     from pofxy.models.generative.vae import VAE
 
     data = _data(side, SIZES[side])
     for steps in (WARM_UP_STEPS, IMAGES // BATCH):
-        protocol.seeded(0)
+        seed_everything(0)
         VAE(steps=steps, batch=BATCH).fit(data, trainer)
     return {**trainer.took, "per_core": steps * BATCH / trainer.took["core_seconds"]}
 
 
 def _own_loop():
-    from pofxy import cost
-    from pofxy.training import Trainer
+    from pofxy.training.trainer import Trainer
+    from pofxy.workflow import cost
 
     class OwnLoop(Trainer):
         def run(self, *arguments, **options):
@@ -97,21 +98,21 @@ def _plain_loop():
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from pofxy import cost
+    from pofxy.workflow import cost
 
     class PlainLoop:
-        """Takes a trainer's place: the model hands it the same player, and with it the same loss."""
+        """Takes a trainer's place: the model hands it the same objective, and with it the same loss."""
 
-        def run(self, model, data, players, *, steps, batch, **options):
-            (player,) = players
+        def run(self, model, data, objectives, *, steps, batch, **options):
+            (objective,) = objectives
             with cost.stopwatch() as self.took:
                 loader = DataLoader(TensorDataset(data.x, data.y), batch_size=batch, shuffle=True)
-                optimiser = torch.optim.Adam(player.parameters, lr=player.learning_rate)
+                optimizer = torch.optim.Adam(objective.parameters, lr=objective.learning_rate)
                 for _, (x, y) in zip(range(steps), loader):
-                    losses = player.loss(x, y)
-                    optimiser.zero_grad()
+                    losses = objective.loss(x, y)
+                    optimizer.zero_grad()
                     losses["loss"].backward()
-                    optimiser.step()
+                    optimizer.step()
 
     return PlainLoop()
 
@@ -121,15 +122,16 @@ def _data(side: int, levels: int):
     import torch
     from torch.nn import functional as F
 
-    from pofxy import protocol
+    from pofxy.base.data import DataSpec, TrainingData
+    from pofxy.base.seeding import seed_everything
 
-    protocol.seeded(0)
+    seed_everything(0)
     coarse = torch.rand(IMAGES, 1, 7, 7)
     smooth = (2 * F.interpolate(coarse, size=side, mode="bilinear") - 1).clamp(0, 1)  # (N, 1, 28, 28)
     x = (smooth * (levels - 1)).round() / (levels - 1)
     y = torch.arange(IMAGES) % 10
-    spec = protocol.Spec("made", (1, side, side), 10, levels, tuple("0123456789"))
-    return protocol.Data(spec, x, y, x[:128], y[:128])
+    spec = DataSpec("made", (1, side, side), 10, levels, tuple("0123456789"))
+    return TrainingData(spec, x, y, x[:128], y[:128])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""What the rules share: where things lie, and what each rule is made of. Names only; the decisions are in pofxy.plan."""
+"""What the rules share: where things lie, and what each rule is made of. Names only; the decisions are in pofxy.study.plan."""
 
 import os
 import sys
 from functools import cache
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
-from pofxy import catalog, plan
-from pofxy import config as study_config
+sys.path.insert(0, str(Path(workflow.basedir)))
+from pofxy.study import catalog, plan
+from pofxy.study import config as study_config
 
 try:
     schema = Path(workflow.basedir) / "config/schema.yaml"
@@ -26,7 +26,7 @@ TRACKING = RESULTS / "tracking"
 DATA = RESULTS / "data/{dataset}"
 RUN = RESULTS / "runs/{dataset}/{model}/seed{seed}"
 REPORT = RESULTS / "report"
-JUDGED = [run for run in RUNS if run.family != "judge"]
+JUDGED = [run for run in RUNS if run.family != "feature_net"]
 
 
 wildcard_constraints:

@@ -2,7 +2,7 @@ rule evaluate:
     input:
         model=RUN / "model",
         samples=samples_of_run,
-        judge=judges_of_run,
+        judge=feature_nets_of_run,
         splits=expand(DATA / "{split}_{part}.npy", split=["test", "train"], part=["x", "y"], allow_missing=True),
         others=images_of_others,
         spec=DATA / "spec.json",

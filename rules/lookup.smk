@@ -27,14 +27,14 @@ def time_limit_of_model(wildcards):
 
 
 def samples_of_run(wildcards):
-    return in_run(run_of(wildcards), "samples_x.npy", "samples_y.npy") if "sample" in run_of(wildcards).verbs else []
+    return in_run(run_of(wildcards), "samples_x.npy", "samples_y.npy") if "sample" in run_of(wildcards).capabilities else []
 
 
-def judges_of_run(wildcards):
+def feature_nets_of_run(wildcards):
     """The nets whose features samples are compared on: the data set's own, and the weights of the standard one if it is asked for."""
-    judges = [run for run in RUNS if run.family == "judge" and run.dataset == wildcards.dataset]
+    judges = [run for run in RUNS if run.family == "feature_net" and run.dataset == wildcards.dataset]
     paths = [path for run in judges for path in in_run(run, "model")] + WEIGHTS
-    return paths if plan.judged_by_net(run_of(wildcards).verbs) else []
+    return paths if plan.uses_feature_net(run_of(wildcards).capabilities) else []
 
 
 def images_of_others(wildcards):
@@ -43,8 +43,8 @@ def images_of_others(wildcards):
 
 
 def sources_of_evaluation(wildcards):
-    verbs = run_of(wildcards).verbs
-    models = [run_of(wildcards), *(run for run in RUNS if run.family == "judge" and plan.judged_by_net(verbs))]
+    capabilities = run_of(wildcards).capabilities
+    models = [run_of(wildcards), *(run for run in RUNS if run.family == "feature_net" and plan.uses_feature_net(capabilities))]
     return source_files("evaluate.py", *(MODELS[run.of].path for run in models))
 
 

@@ -1,8 +1,8 @@
 """Gathers the scores and the costs of all runs into scores.csv and runs.csv."""
 
-from pofxy.job import job
+from pofxy.workflow.job import job
 
 with job(snakemake, "collect"):
-    from pofxy import results
+    from pofxy.report import collect
 
-    results.collect(snakemake.params.config)
+    collect.collect(snakemake.params.config)

@@ -1,9 +1,10 @@
 """Sends to MLflow what an earlier run could not."""
 
-from pofxy.job import job
+from pofxy.workflow.job import job
 
 with job(snakemake, "deliver"):
-    from pofxy import files, tracking
+    from pofxy import tracking
+    from pofxy.storage import files
 
     waiting = tracking.deliver(snakemake.config["results"])
     files.write_json(snakemake.output[0], {"waiting": waiting})

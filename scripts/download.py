@@ -1,12 +1,12 @@
 """Puts the raw files of a data set into its folder."""
 
-from pofxy.job import job
+from pofxy.workflow.job import job
 
 with job(snakemake, "download"):
     from pathlib import Path
 
-    from pofxy.datasets import open_dataset
-    from pofxy.files import atomic
+    from pofxy.data.datasets import open_dataset
+    from pofxy.storage.files import atomic
 
     dataset = open_dataset(snakemake.params.of, snakemake.params.arguments)
     with atomic(snakemake.output[0]) as folder:

@@ -16,9 +16,9 @@ parser.add_argument("--count", type=int, default=1, help="how many images, side 
 parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
 arguments = vars(parser.parse_args())
 
-from pofxy import asking  # noqa: E402 (a wrong word on the command line is said before torch is loaded)
+from pofxy.sampling import generate  # noqa: E402 (a wrong word on the command line is said before torch is loaded)
 
 try:
-    print(asking.draw(**arguments))
+    print(generate.draw(**arguments))
 except ValueError as error:
     sys.exit(f"pofxy: {error}")

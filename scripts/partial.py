@@ -4,11 +4,11 @@ import json
 import sys
 from pathlib import Path
 
-from pofxy import report, results
+from pofxy.report import collect, render
 
 config = json.load(sys.stdin)
-results.collect(config)
-report.render(Path(config["results"]), config, Path(config["results"]) / "report/index.html")
-results.close(config)
-failed = [run for run in results.read_runs(config) if run["status"] != "ok"]
+collect.collect(config)
+render.render(Path(config["results"]), config, Path(config["results"]) / "report/index.html")
+collect.close(config)
+failed = [run for run in collect.read_runs(config) if run["status"] != "ok"]
 print(f"pofxy: {len(failed)} runs are not whole; the report says why: {config['results']}/report/index.html", file=sys.stderr)

@@ -1,12 +1,12 @@
 """Splits a data set into train, val and test arrays, and audits them."""
 
-from pofxy.job import job
+from pofxy.workflow.job import job
 
 with job(snakemake, "preprocess"):
     from pathlib import Path
 
-    from pofxy.datasets import open_dataset
-    from pofxy.preprocess import preprocess
+    from pofxy.data.datasets import open_dataset
+    from pofxy.data.preprocess import preprocess
 
     images = open_dataset(snakemake.params.of, snakemake.params.arguments).read(Path(snakemake.input.raw))
     preprocess(snakemake.wildcards.dataset, images, Path(snakemake.output.spec).parent, **snakemake.params.split)

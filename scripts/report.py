@@ -1,12 +1,12 @@
 """Renders the report from the tables and the files of the runs."""
 
-from pofxy.job import job
+from pofxy.workflow.job import job
 
 with job(snakemake, "report"):
     from pathlib import Path
 
-    from pofxy import results
-    from pofxy.report import render
+    from pofxy.report import collect
+    from pofxy.report.render import render
 
     render(Path(snakemake.params.config["results"]), snakemake.params.config, Path(snakemake.output[0]))
-    results.close(snakemake.params.config)
+    collect.close(snakemake.params.config)

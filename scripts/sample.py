@@ -1,20 +1,22 @@
 """Draws samples from one fitted model: as many as the test split has images, at most `samples` of the config."""
 
-from pofxy.job import job
+from pofxy.workflow.job import job
 
 with job(snakemake, "sample"):
-    from pofxy import files, sampling, tracking
+    from pofxy import tracking
+    from pofxy.sampling import sample
+    from pofxy.storage import files
 
     run, results = snakemake.params.run, snakemake.config["results"]
     # How many test images there are: the test split itself is not opened here.
     counts = files.read_json(snakemake.input.audit)["counts"]
     tracker = tracking.Tracker(results, run.key)
-    sampling.sample(
+    sample.sample(
         snakemake.input.model,
         n=min(snakemake.params.samples, sum(counts["test"])),
         counts=counts["train"],
         seed=run.seed,
-        outputs=sampling.Outputs(*snakemake.output.samples, snakemake.output.grid, snakemake.output.cost),
+        outputs=sample.Outputs(*snakemake.output.samples, snakemake.output.grid, snakemake.output.cost),
         tracker=tracker,
     )
     tracking.deliver_if_due(results)

@@ -1,10 +1,11 @@
 """Opens the study in MLflow before any job runs: the database, an experiment per data set, a parent run in each."""
 
-from pofxy.job import job
+from pofxy.workflow.job import job
 
 with job(snakemake, "track"):
-    from pofxy import plan, tracking
-    from pofxy.provenance import provenance
+    from pofxy import tracking
+    from pofxy.study import plan
+    from pofxy.workflow.provenance import provenance
 
     config = snakemake.config
     tracking.describe(config, list(plan.sources(config)), provenance(config))

@@ -1,19 +1,21 @@
 """Fits one model with one seed on one data set."""
 
-from pofxy.job import job
+from pofxy.workflow.job import job
 
 run, params, results = snakemake.params.run, snakemake.params, snakemake.config["results"]
 
 with job(snakemake, "train"):
-    from pofxy import fitting, splits, tracking
-    from pofxy.provenance import provenance
+    from pofxy import tracking
+    from pofxy.data import splits
+    from pofxy.training import fit
+    from pofxy.workflow.provenance import provenance
 
     tracker = tracking.Tracker(results, run.key)
-    fitting.fit(
+    fit.fit(
         run,
         params.hyperparameters,
         splits.load_data(snakemake.input.data, snakemake.input.val, snakemake.input.spec),
-        fitting.Outputs(*snakemake.output),
+        fit.Outputs(*snakemake.output),
         sources=snakemake.input.source,
         time_limit=snakemake.resources.time_limit,
         origin=provenance(snakemake.config),

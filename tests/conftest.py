@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a study is made of; results and caches stay behind.
-PARTS = ("Snakefile", "rules", "scripts", "config", "profiles", "report", "envs", "pyproject.toml", "requirements.lock")
+PARTS = ("Snakefile", "rules", "scripts", "pofxy", "config", "profiles", "report", "envs", "pyproject.toml", "requirements.lock")
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,29 @@
 import pytest
 import torch
 
-from pofxy import catalog, protocol, store
-from pofxy.training import Trainer
+from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import build_model
+from pofxy.base.seeding import seed_everything
+from pofxy.base.tags import tags_of
+from pofxy.storage.models import model_class
+from pofxy.study import catalog
+from pofxy.training.trainer import Trainer
 
 # As in the workflow: one thread a job, many jobs at once.
 torch.set_num_threads(1)
 MODELS = catalog.models()
 # Few steps, a short memory of the average of parameters: enough for shapes and for losses that fall.
-SMALL = {"steps": 12, "batch": 20, "average": 0.9, "trees": 20, "rounds": 20, "min_leaf": 1}
+SMALL = {"steps": 12, "batch": 20, "ema_decay": 0.9, "n_estimators": 20, "max_iter": 20, "min_samples_leaf": 1}
 WITH_STEPS = [name for name, entry in MODELS.items() if "steps" in entry.parameters]
 DISCRIMINATIVE = [name for name, entry in MODELS.items() if entry.family == "discriminative"]
 
 
 def specification(shape=(1, 8, 8), levels=5, classes=3):
-    return protocol.Spec("made", shape, classes, levels, tuple("abc"[:classes]))
+    return DataSpec("made", shape, classes, levels, tuple("abc"[:classes]))
 
 
 def made_data(spec, n=60, n_val=30, seed=1, grain=None):
-    """Images whose class shows: each class is brighter in a band of its own; grey levels of the spec.
+    """LabelledData whose class shows: each class is brighter in a band of its own; grey levels of the spec.
 
     The rest of an image is noise, of the shape `grain` if it is given: (1, 1, 1) is one grey for all pixels of an image.
     """
@@ -31,12 +36,12 @@ def made_data(spec, n=60, n_val=30, seed=1, grain=None):
     for k in range(spec.classes):
         x[y == k, ..., 2 * k : 2 * k + 2] += 0.6
     x = (x * (spec.levels - 1)).round() / (spec.levels - 1)
-    return protocol.Data(spec, x[:n], y[:n], x[n:], y[n:])
+    return TrainingData(spec, x[:n], y[:n], x[n:], y[n:])
 
 
 def small(entry, **more):
     """The model with the smallest budget that it takes."""
-    return store.model_class(entry.family, entry.name)(**budget(entry, **more))
+    return build_model(model_class(entry.family, entry.name), budget(entry, **more))
 
 
 def budget(entry, **more):
@@ -45,9 +50,9 @@ def budget(entry, **more):
 
 def fitted(entry, data, trainer=None, **more):
     # A net that is to know its classes needs some more steps than for shapes alone, and without a density still more.
-    if getattr(store.model_class(entry.family, entry.name), "conditional", False):
-        more = {"steps": 100 if "log_joint" in entry.verbs else 300} | more
-    protocol.seeded(7)
+    if tags_of(model_class(entry.family, entry.name)).conditional:
+        more = {"steps": 100 if "log_joint" in entry.capabilities else 300} | more
+    seed_everything(7)
     model = small(entry, **more)
     model.fit(data, trainer or Trainer())
     return model
@@ -55,23 +60,25 @@ def fitted(entry, data, trainer=None, **more):
 
 def having(verb, of_any_data=False):
     """Parametrises by the models that have the verb; with `of_any_data` without those that need data of a known law."""
-    able = {name: entry for name, entry in MODELS.items() if verb in entry.verbs}
-    return pytest.mark.parametrize("name", [name for name, entry in able.items() if not (of_any_data and entry.needs_law)])
+    able = {name: entry for name, entry in MODELS.items() if verb in entry.capabilities}
+    return pytest.mark.parametrize(
+        "name", [name for name, entry in able.items() if not (of_any_data and entry.needs_known_distribution)]
+    )
 
 
 def fitted_to_three_pixels(name):
-    """A model of images of three pixels in five grey levels, and all 125 of them; of a binarised model all 8 binary ones."""
+    """A model of images of three pixels in five grey levels, and all 125 of them; of a binarized model all 8 binary ones."""
     x = torch.randint(0, 5, (200, 1, 1, 3), generator=torch.Generator().manual_seed(5)) / 4
     y = torch.arange(200) % 3
     try:
-        model = fitted(MODELS[name], protocol.Data(specification((1, 1, 3)), x, y, x[:30], y[:30]), steps=200)
+        model = fitted(MODELS[name], TrainingData(specification((1, 1, 3)), x, y, x[:30], y[:30]), steps=200)
     except ValueError as error:
         if "needs images of 8 x 8 pixels or more" not in str(error):
             raise
         pytest.skip("it takes no image so small; a test of its own holds its law")
-    values = torch.arange(2.0) if getattr(model, "binarised", "") else torch.arange(5) / 4
+    values = torch.arange(2.0) if tags_of(model).binarized else torch.arange(5) / 4
     return model, torch.cartesian_prod(*[values] * 3).view(-1, 1, 1, 3)
 
 
 def is_density(model):
-    return getattr(model, "measure", "mass") == "density"
+    return tags_of(model).likelihood == "density"

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pofxy import catalog, tables
+from pofxy.study import catalog, columns
 
 EVIL = 'ValueError: <script>alert(1)</script> & "quotes" {{ 7 * 7 }}'
-PASSPORT = list(tables.SCORES)
+PASSPORT = list(columns.SCORES)
 WITHOUT_POSITION = [name for name in PASSPORT if name != "position"]
 NET = "feature_net 0a1b2c3d"
 # Scores of samples: as those of real train images, as those of independent pixels, half of the interval, estimator.
@@ -22,14 +22,14 @@ SAMPLES = {
     "coverage": (0.95, 0.02, 0.02, NET),
     "inception_score": (8.9, 1.6, 0.2, NET),
     "two_sample_test": (0.51, 0.99, 0.02, NET),
-    "different_bins": (0.04, 0.97, 0.03, NET),
+    "ndb": (0.04, 0.97, 0.03, NET),
     "distinct_classes": (1.0, 0.2, 0.0, NET),
     "class_entropy": (1.0, 0.3, 0.02, NET),
     "sharpness": (1.01, 2.6, 0.03, ""),
     "brightness": (1.0, 1.1, 0.02, ""),
-    "sure_samples": (0.97, 0.3, 0.02, NET),
+    "confident_samples": (0.97, 0.3, 0.02, NET),
     "nearest_neighbor_ratio": (1.02, 1.9, 0.02, ""),
-    "memorisation_p_value": (0.41, 1.0, 0.0, ""),
+    "memorization_p_value": (0.41, 1.0, 0.0, ""),
     "authenticity": (0.62, 0.99, 0.03, ""),
 }
 
@@ -40,7 +40,7 @@ def sampler(distance: float, at: float) -> dict:
     return {"frechet_distance": (distance, 0.08 * distance, NET)} | found
 
 
-# model: (family, verbs, its scores as metric -> (value, half of its interval, estimator))
+# model: (family, capabilities, its scores as metric -> (value, half of its interval, estimator))
 MODELS = {
     "logistic_regression": (
         "discriminative",
@@ -55,8 +55,8 @@ MODELS = {
         {
             "accuracy": (0.911, 0.029, ""),
             "log_loss": (0.74, 0.2, ""),
-            "bits_per_dim": (3.01, 0.05, "uniform-dequantised bound"),
-            "bits_per_dim train": (2.94, 0.02, "uniform-dequantised bound"),
+            "bits_per_dim": (3.01, 0.05, "uniform-dequantized bound"),
+            "bits_per_dim train": (2.94, 0.02, "uniform-dequantized bound"),
             "label_agreement": (0.81, 0.02, NET),
             "train_on_synthetic": (0.84, 0.03, ""),
             "train_on_union": (0.97, 0.01, ""),
@@ -79,10 +79,10 @@ MODELS = {
             "inpainting_error": (0.043, 0.002, ""),
             "inpainting_labels": (0.86, 0.03, ""),
             "linear_probe": (0.94, 0.02, ""),
-            "code_neighbors": (0.95, 0.02, ""),
-            "code_nmi": (0.71, 0.02, ""),
-            "code_ari": (0.62, 0.02, ""),
-            "code_trustworthiness": (0.97, 0.004, ""),
+            "latent_knn_accuracy": (0.95, 0.02, ""),
+            "latent_nmi": (0.71, 0.02, ""),
+            "latent_ari": (0.62, 0.02, ""),
+            "latent_trustworthiness": (0.97, 0.004, ""),
             **sampler(5.5, 0.03),
         },
     ),
@@ -95,16 +95,16 @@ MODELS = {
             "ssim": (0.91, 0.01, ""),
             "denoising": (0.026, 0.001, ""),
             "linear_probe": (0.95, 0.02, ""),
-            "code_neighbors": (0.94, 0.02, ""),
-            "code_nmi": (0.66, 0.02, ""),
-            "code_ari": (0.58, 0.02, ""),
-            "code_trustworthiness": (0.98, 0.004, ""),
+            "latent_knn_accuracy": (0.94, 0.02, ""),
+            "latent_nmi": (0.66, 0.02, ""),
+            "latent_ari": (0.58, 0.02, ""),
+            "latent_trustworthiness": (0.98, 0.004, ""),
         },
     ),
     "dcgan": (
         "generative",
         "sample",
-        sampler(5.2, 0.02) | {"memorisation_p_value": (0.0004, 0.0, ""), "authenticity": (0.31, 0.03, "")},
+        sampler(5.2, 0.02) | {"memorization_p_value": (0.0004, 0.0, ""), "authenticity": (0.31, 0.03, "")},
     ),
     "conditional_gan": (
         "generative",
@@ -137,7 +137,7 @@ MODELS = {
     "copycat": (
         "reference",
         "sample",
-        sampler(3.0, 0.0) | {"memorisation_p_value": (0.0, 0.0, ""), "authenticity": (0.0, 0.0, "")},
+        sampler(3.0, 0.0) | {"memorization_p_value": (0.0, 0.0, ""), "authenticity": (0.0, 0.0, "")},
     ),
     "one_per_class": ("reference", "sample", sampler(60.0, 0.3) | {"recall": (0.02, 0.01, NET), "coverage": (0.03, 0.01, NET)}),
 }
@@ -181,13 +181,13 @@ MORE_CURVES = {
     "denoising": ("reconstruct", ["model", "Gaussian filter", "mean image"], [0.1, 0.2, 0.3, 0.5], "squared intensity"),
     "inpainting": ("inpaint", ["lower half", "centre", "half the pixels"], [0], "squared intensity"),
     "inpainting_labels": ("inpaint", ["lower half", "centre", "half the pixels"], [0], "accuracy"),
-    "code_probes": ("encode", ["linear probe", "k-NN", "PCA, linear probe", "PCA, k-NN"], [1, 10, 125.7], "accuracy"),
-    "outliers_likelihood": ("log_prob", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
-    "outliers_typicality": ("log_prob", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
-    "outliers_softmax": ("predict_proba", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
-    "outliers_energy": ("decision_function", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
+    "latent_probe": ("encode", ["linear probe", "k-NN", "PCA, linear probe", "PCA, k-NN"], [1, 10, 125.7], "accuracy"),
+    "ood_likelihood": ("log_prob", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
+    "ood_typicality": ("log_prob", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
+    "ood_softmax": ("predict_proba", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
+    "ood_energy": ("decision_function", ["noise", "inverted", "shuffled pixels", "fashion_mnist"], [0], "AUROC"),
 }
-BASELINES = {"code_nmi": 0.61, "code_ari": 0.5, "code_trustworthiness": 0.95}
+BASELINES = {"latent_nmi": 0.61, "latent_ari": 0.5, "latent_trustworthiness": 0.95}
 TEST = 100
 SIZES = [1, 2, 5, 10, 20, 50, 100, 125.7]
 WITHOUT_HISTORY = (
@@ -217,19 +217,27 @@ def make_study(folder, bad: bool = True, seeds=(0,), datasets=("digits",)) -> di
     for dataset in datasets:
         models = TABLE_MODELS if dataset == "gaussians" else MODELS
         _make_data(folder / "data" / dataset, dataset, rng)
-        for i, (model, (family, verbs, found)) in enumerate(models.items()):
+        for i, (model, (family, capabilities, found)) in enumerate(models.items()):
             for seed in seeds if family != "reference" else seeds[:1]:
                 place = folder / "runs" / dataset / model / f"seed{seed}"
-                _make_run(place, model, verbs, dataset != "gaussians", rng)
+                _make_run(place, model, capabilities, dataset != "gaussians", rng)
                 whose = (dataset, model, family, seed)
                 if "accuracy" in found and family != "reference" and dataset != "gaussians":
-                    curves += _make_curves(whose, found["accuracy"][0], "log_joint" in verbs, seed == seeds[0], rng)
-                curves += _more_curves(whose, verbs.split(), rng) if dataset != "gaussians" else []
+                    curves += _make_curves(whose, found["accuracy"][0], "log_joint" in capabilities, seed == seeds[0], rng)
+                curves += _more_curves(whose, capabilities.split(), rng) if dataset != "gaussians" else []
                 cost = {name: value * (1 + i) * rng.uniform(0.8, 1.2) for name, value in COST.items()}
                 for name in ("sample_seconds_per_1000", "predict_ms_per_image", "predict_ms_single"):
-                    cost[name] = cost[name] if name.split("_")[0] in verbs.split() else ""
+                    cost[name] = cost[name] if name.split("_")[0] in capabilities.split() else ""
                 runs.append(
-                    {"dataset": dataset, "model": model, "family": family, "seed": seed, "status": "ok", "verbs": verbs, **cost}
+                    {
+                        "dataset": dataset,
+                        "model": model,
+                        "family": family,
+                        "seed": seed,
+                        "status": "ok",
+                        "capabilities": capabilities,
+                        **cost,
+                    }
                 )
                 for name, (value, half, estimator) in found.items():
                     metric, _, split = name.partition(" ")
@@ -239,7 +247,15 @@ def make_study(folder, bad: bool = True, seeds=(0,), datasets=("digits",)) -> di
                     position = _position(metric, value, models) if not split else ""
                     scores.append((*whose, metric, value, value - half, value + half, *passport, position))
         runs.append(
-            {"dataset": dataset, "model": "feature_net", "family": "judge", "seed": 0, "status": "ok", "verbs": "encode", **COST}
+            {
+                "dataset": dataset,
+                "model": "feature_net",
+                "family": "judge",
+                "seed": 0,
+                "status": "ok",
+                "capabilities": "encode",
+                **COST,
+            }
         )
         if bad:
             for model, status, reason in (
@@ -258,12 +274,12 @@ def make_study(folder, bad: bool = True, seeds=(0,), datasets=("digits",)) -> di
                         "seed": 0,
                         "status": status,
                         "reason": reason,
-                        "verbs": "sample",
+                        "capabilities": "sample",
                     }
                 )
     (folder / "report").mkdir(parents=True)
     pd.DataFrame(scores, columns=[*WITHOUT_POSITION, "position"]).to_csv(folder / "report/scores.csv", index=False)
-    pd.DataFrame(curves, columns=list(tables.CURVES)).to_csv(folder / "report/curves.csv", index=False)
+    pd.DataFrame(curves, columns=list(columns.CURVES)).to_csv(folder / "report/curves.csv", index=False)
     pd.DataFrame(runs).to_csv(folder / "report/runs.csv", index=False)
     return {"study": "a made study", "datasets": list(datasets), "models": "all", "seeds": list(seeds), "settings": settings}
 
@@ -310,11 +326,11 @@ def _make_curves(whose, best, exact, first_seed, rng):
     return rows
 
 
-def _more_curves(whose, verbs, rng):
+def _more_curves(whose, capabilities, rng):
     """Rows of curves.csv that are no accuracies under a probe, or none of a classifier."""
     rows = []
     for curve, (verb, conditions, places, unit) in MORE_CURVES.items():
-        if not any(able.startswith(verb) for able in verbs):
+        if not any(able.startswith(verb) for able in capabilities):
             continue
         for c, condition in enumerate(conditions):
             for at in places:
@@ -322,7 +338,7 @@ def _more_curves(whose, verbs, rng):
                     "denoising": (0.018 + 0.05 * at, 0.004 + 0.16 * at, 0.067)[min(c, 2)] if curve == "denoising" else 0,
                     "inpainting": 0.04 + 0.02 * c,
                     "inpainting_labels": 0.9 - 0.1 * c,
-                    "code_probes": 0.95 - (0.5 + 0.05 * c) * np.exp(-at / 8),
+                    "latent_probe": 0.95 - (0.5 + 0.05 * c) * np.exp(-at / 8),
                 }.get(curve, (0.99, 0.7, 0.93, 0.28)[c] if "likelihood" in curve else (0.9, 0.55, 0.8, 0.85)[c])
                 value += 0 if curve == "denoising" and c else rng.normal() * 0.004
                 low, high = value - 0.02 * abs(value), value + 0.02 * abs(value)
@@ -330,7 +346,7 @@ def _more_curves(whose, verbs, rng):
     return rows
 
 
-def _make_run(folder, model, verbs, images, rng):
+def _make_run(folder, model, capabilities, images, rng):
     (folder / "logs").mkdir(parents=True)
     (folder / "pictures").mkdir()
     (folder / "logs/train.tsv").write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t640\n")
@@ -345,18 +361,18 @@ def _make_run(folder, model, verbs, images, rng):
     (folder / "train.json").write_text(json.dumps({"provenance": origin} | drawn))
     (folder / "predictions").mkdir()
     said = {"predict_ms_per_image": 0.1, "learned": "what <it> learned"}
-    if "encode" in verbs.split():
+    if "encode" in capabilities.split():
         said["baselines"] = BASELINES
         y = np.arange(TEST) % 10
         angle = 2 * np.pi * y / 10
         codes = 3 * np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(size=(TEST, 2))
         np.save(folder / "predictions/codes_map.npy", codes)
     (folder / "evaluate.json").write_text(json.dumps(said))
-    if "predict" in verbs.split():
+    if "predict" in capabilities.split():
         score = rng.normal(size=(TEST, 10)) * 1.2
         score[np.arange(TEST), np.arange(TEST) % 10] += 4
         np.save(folder / "predictions/labels.npy", score.argmax(1))
-        if "predict_proba" in verbs.split():
+        if "predict_proba" in capabilities.split():
             np.save(folder / "predictions/probabilities.npy", np.exp(score) / np.exp(score).sum(1, keepdims=True))
         if images:
             Image.fromarray(rng.integers(0, 255, (40, 160), dtype=np.uint8)).save(folder / "pictures/learned.png")
@@ -369,7 +385,7 @@ def _make_run(folder, model, verbs, images, rng):
     if "snapshots" in drawn:
         (folder / "snapshots").mkdir()
         np.save(folder / "snapshots/samples.npy", rng.integers(0, 255, (3, 10, 1, 8, 8), dtype=np.uint8))
-    for name in (name for verb, names in pictures.items() if images and verb in verbs.split() for name in names):
+    for name in (name for verb, names in pictures.items() if images and verb in capabilities.split() for name in names):
         Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / name)
     if model in WITHOUT_HISTORY:
         (folder / "history.csv").write_text("")

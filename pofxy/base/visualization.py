@@ -1,0 +1,24 @@
+"""What a model learned, as images for the report."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Visualization:
+    """What a model learned, to look at: `picture(x, y)` of a model gives one, for test images x (N, C, H, W), y (N,).
+
+    Attributes:
+        images: (n, C, H, W); in [0, 1], or of any size and sign where `signed`.
+        columns: images in a row.
+        caption: what they show, a sentence for the report.
+        signed: drawn blue below 0 and red above, the larger the stronger.
+        side: height of one image as it is drawn, in pixels of the report.
+    """
+
+    images: Tensor
+    columns: int
+    caption: str
+    signed: bool = False
+    side: int = 56

@@ -1,0 +1,64 @@
+"""CIFAR-10: 60,000 colour photographs of 32 x 32 pixels in ten classes, 10,000 of them the official test split.
+
+A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009. The binary version: torchvision takes the Python
+version, whose files are pickles, and no pickle is ever loaded here.
+"""
+
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from pofxy.data.datasets import DatasetError, LabelledData
+from pofxy.data.datasets._torchvision import fetch
+
+FILE, MD5 = "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
+MIRRORS = ["https://www.cs.toronto.edu/~kriz/"]
+MEMBERS = [*(f"cifar-10-batches-bin/data_batch_{number}.bin" for number in range(1, 6)), "cifar-10-batches-bin/test_batch.bin"]
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SHAPE = (3, 32, 32)
+
+
+class CIFAR10:
+    """Fetched from its author's page, 162 MB."""
+
+    def download(self, folder: Path, offered: Path) -> None:
+        """Puts the published archive into `folder`."""
+        fetch([(FILE, MD5)], MIRRORS, folder, offered)
+
+    def read(self, folder: Path) -> LabelledData:
+        """All images, (60000, 3, 32, 32), the last 10,000 for test. Raises DatasetError for a broken archive."""
+        *train, test = _read_batches(folder / FILE)
+        records = np.concatenate([*train, test])  # (N, 1 + D): the label, then red, green and blue
+        return LabelledData(
+            x=records[:, 1:].reshape(-1, *SHAPE),  # a view: the labels stay between the images
+            y=records[:, 0].astype(np.int64),
+            levels=256,
+            class_names=CLASSES,
+            test_from=len(records) - len(test),
+            mirrors=True,
+        )
+
+
+def _read_batches(path: Path) -> list[np.ndarray]:
+    """The records of each member, (n, 1 + D) uint8, train batches first. Nothing of the archive is written to the disk."""
+    batches = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.name in MEMBERS and member.isfile():
+                    batches[member.name] = archive.extractfile(member).read()
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise DatasetError(f"{path}: truncated or not readable ({error})") from None
+    return [_records(path, name, batches.get(name, b"")) for name in MEMBERS]
+
+
+def _records(path: Path, name: str, content: bytes) -> np.ndarray:
+    length = 1 + np.prod(SHAPE)
+    if not content or len(content) % length:
+        raise DatasetError(f"{path}: {name} has {len(content)} bytes, not a multiple of {length}, one image and its label")
+    records = np.frombuffer(content, np.uint8).reshape(-1, length)
+    if records[:, 0].max() >= len(CLASSES):
+        raise DatasetError(f"{path}: {name} has a label {records[:, 0].max()}, but there are {len(CLASSES)} classes")
+    return records

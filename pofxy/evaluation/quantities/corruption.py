@@ -1,0 +1,106 @@
+"""Corruptions: the test images under noise, blur, occlusion, shift, rotation, contrast and inversion, at five severities.
+
+    right_n(c, s) = [predict(corrupt_c(x_n, s)) = y_n],      s = 0 (clean), 1, .. 5
+
+Lengths are shares of the image, so that a severity means the same at 8 pixels and at 64. What comes out is an image of the same
+grey levels again. Source of the idea: D. Hendrycks, T. Dietterich, ICLR 2019.
+"""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from pofxy.base.prediction import predict_batched
+from pofxy.evaluation.quantities import ProbeResult, generator
+
+CURVE = "robustness"
+UNIT = "accuracy"
+NEEDS = ("predict",)
+IMAGES_ONLY = True
+SEVERITIES = (0, 1, 2, 3, 4, 5)
+
+
+def corruption(model, x, y, spec):
+    """Where predict is right, of x (N, C, H, W), y (N,) for every corruption of this file."""
+    corruptions = {
+        "gaussian_noise": _noisy,
+        "blur": _blurred,
+        "occlusion": _occluded,
+        "shift": _shifted,
+        "rotation": _rotated,
+        "contrast": _flattened,
+        "inversion": _inverted,
+    }
+    clean = predict_batched(model, "predict", x) == y
+    right = [
+        torch.stack([clean, *(_right(model, corrupt(x, severity), y, spec) for severity in SEVERITIES[1:])], 1)
+        for corrupt in corruptions.values()
+    ]
+    return ProbeResult(torch.stack(right, 1), tuple(corruptions), SEVERITIES)
+
+
+def _right(model, x, y, spec):
+    top = spec.levels - 1
+    return predict_batched(model, "predict", (x.clamp(0, 1) * top).round() / top) == y
+
+
+def _noisy(x, severity):
+    """Independent noise, sigma .08 to .4."""
+    return x + 0.08 * severity * torch.randn(x.shape, generator=generator())
+
+
+def _blurred(x, severity):
+    """A Gaussian kernel of sigma 2 to 10 % of the smaller side."""
+    sigma = 0.02 * severity * min(x.shape[2:])
+    reach = math.ceil(3 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, 1, -1)  # (C, 1, 1, 2 reach + 1)
+    x = F.pad(x, (0, 0, reach, reach), "replicate")
+    x = F.conv2d(x, kernel.transpose(2, 3), groups=x.shape[1])
+    return F.conv2d(F.pad(x, (reach, reach, 0, 0), "replicate"), kernel, groups=x.shape[1])
+
+
+def _occluded(x, severity):
+    """A square of 15 to 55 % of the smaller side, at a random place, in middle grey."""
+    side = max(1, round((0.05 + 0.1 * severity) * min(x.shape[2:])))
+    top, left = (
+        torch.rand(2, len(x), 1, 1, generator=generator()) * (torch.tensor(x.shape[2:]) - side + 1).view(2, 1, 1, 1)
+    ).long()
+    rows, columns = torch.arange(x.shape[2])[:, None], torch.arange(x.shape[3])
+    inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)  # (N, H, W)
+    return torch.where(inside[:, None], 0.5, x)
+
+
+def _shifted(x, severity):
+    """By 4 to 20 % of the side, in a random direction; the border is repeated."""
+    angle = 2 * math.pi * torch.rand(len(x), generator=generator())
+    # The sampling grid runs from -1 to 1: a side is 2 long.
+    return _moved(x, torch.zeros(len(x)), 0.08 * severity * torch.stack([angle.cos(), angle.sin()], 1))
+
+
+def _rotated(x, severity):
+    """By 12 to 60 degrees, to the left or to the right, about the middle."""
+    side = torch.randint(0, 2, (len(x),), generator=generator()) * 2 - 1
+    return _moved(x, side * math.radians(12) * severity, torch.zeros(len(x), 2))
+
+
+def _moved(x, angle, shift):
+    """x rotated by angle (N,) and shifted by (N, 2), bilinear, the border repeated."""
+    # Rotating in pixels, not in shares of the sides, keeps a long image from being sheared.
+    ratio = x.shape[2] / x.shape[3]
+    first = torch.stack([angle.cos(), -angle.sin() * ratio, shift[:, 0]], 1)
+    second = torch.stack([angle.sin() / ratio, angle.cos(), shift[:, 1]], 1)
+    grid = F.affine_grid(torch.stack([first, second], 1), list(x.shape), align_corners=False)  # (N, H, W, 2)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def _flattened(x, severity):
+    """Contrast: 83 to 15 % of the distance of each pixel from the mean of its image is left."""
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return mean + (1 - 0.17 * severity) * (x - mean)
+
+
+def _inverted(x, severity):
+    """Towards the negative: from 20 % of the way to the negative itself."""
+    return x + 0.2 * severity * (1 - 2 * x)

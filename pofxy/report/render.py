@@ -1,0 +1,181 @@
+"""Renders the results of a study as one page that needs nothing but itself: pictures, charts, style and script lie inside it."""
+
+import importlib
+import json
+import logging
+from datetime import datetime
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+import yaml
+
+from pofxy.report.study import Study
+from pofxy.report.table import Table, compare
+from pofxy.report.verdict import verdicts
+from pofxy.report.wording import breakable, code, docstring, duration, name_of, position
+from pofxy.storage.files import atomic
+from pofxy.study import catalog
+from pofxy.workflow.provenance import provenance
+
+logger = logging.getLogger("pofxy")
+LOG_LINES = 15
+
+
+def render(results: Path, config: dict, output: Path) -> None:
+    """Writes the report.
+
+    Args:
+        results: folder of the study; whatever is missing in it is missing in the report, which then says so.
+        config: the study's config.
+        output: the HTML file, which takes its place only when it is whole.
+    """
+    study = Study.read(results, config)
+    tables = {dataset: compare(study, dataset) for dataset in study.datasets}
+    every = [table for found in tables.values() for table in found]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"code": code, "breakable": breakable, "position": position}
+    page = environment.get_template("index.html.j2").render(
+        config=config,
+        date=f"{datetime.now():%d %B %Y, %H:%M}".lstrip("0"),
+        datasets=study.datasets,
+        runs=study.runs,
+        counts=study.runs.drop_duplicates("model")["family"].value_counts().to_dict(),
+        unfinished=int((study.runs["status"] != "ok").sum()),
+        verdicts={dataset: found for dataset in study.datasets if (found := verdicts(study, dataset))},
+        tables=tables,
+        several_seeds=any(table.several_seeds for table in every),
+        figures=draw_figures(study),
+        failures=list_failures(study),
+        facts=facts(study),
+        config_text=_yaml(config),
+        audits={dataset: _yaml(_audit(study, dataset)) for dataset in study.datasets},
+        history=run_history(study),
+        glossary=glossary(study, every),
+        references={name: e.summary for name, e in catalog.models().items() if e.family == "reference"},
+    )
+    with atomic(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def draw_figures(study: Study) -> list[dict]:
+    """Every figure of the catalog that has something to show: id, title, caption blocks, markup; in their ORDER."""
+    shown = []
+    for entry in sorted(catalog.figures().values(), key=lambda entry: (entry.constants.get("ORDER", 1000), entry.name)):
+        draw = getattr(importlib.import_module(f"pofxy.report.figures.{entry.name}"), entry.public)
+        fault = markup = ""
+        try:
+            markup = draw(study)
+        except Exception as error:  # one chart that cannot be drawn must not cost the reader the others: it says so in its place
+            logger.exception("figure %s", entry.name)
+            fault = f"{type(error).__name__}: {error}"
+        if markup or fault:
+            text = docstring(entry.path)
+            title = text.title.rstrip(".")
+            shown.append({"id": entry.name, "title": title, "caption": text.blocks, "markup": markup, "fault": fault})
+    return shown
+
+
+def list_failures(study: Study) -> list[dict]:
+    """What did not end well, data sets first: name, status, reason, log file and the end of that log."""
+    found = []
+    for dataset in study.datasets:
+        folder = study.results / "data" / dataset
+        if cause := study.json(folder / "failure.json"):
+            failure = _failure(folder, f"data set {dataset}", cause.get("status", "failed"), cause.get("reason", ""))
+            found.append({"anchor": f"{dataset}-data"} | failure)
+    for run in study.runs[study.runs["status"] != "ok"].itertuples():
+        folder = study.folder(run.dataset, run.model, run.seed)
+        name = f"{run.model}, seed {run.seed}, {run.dataset}"
+        found.append({"anchor": f"{run.dataset}-{run.model}"} | _failure(folder, name, run.status, run.reason))
+    return found
+
+
+def _failure(folder: Path, name: str, status: str, reason: str) -> dict:
+    stage = (Study.json(folder / "failure.json") or Study.json(folder / "learning/failure.json")).get("stage", "")
+    logs = sorted((path for path in folder.glob("logs/*.log") if path.stat().st_size), key=lambda path: path.stat().st_mtime)
+    log = next((path for path in logs if path.stem == stage), logs[-1] if logs else None)
+    return {
+        "name": name,
+        "status": status,
+        "reason": reason or "no cause was recorded",
+        "log": str(log or ""),
+        "tail": _tail(log) if log else "",
+    }
+
+
+def _tail(path: Path) -> str:
+    with open(path, "rb") as file:
+        file.seek(max(path.stat().st_size - 50_000, 0))
+        return "\n".join(file.read().decode("utf-8", errors="replace").splitlines()[-LOG_LINES:])
+
+
+def facts(study: Study) -> dict[str, str]:
+    """Where the results come from, as (name, text)."""
+    origin = provenance(study.config)
+    commits = {
+        (run_origin["commit"], run_origin["dirty"])
+        for run in study.runs.itertuples()
+        if (run_origin := study.train(run.dataset, run.model, run.seed).get("provenance"))
+    }
+    ended_well, fit = (study.runs["status"] == "ok").sum(), study.runs["fit_seconds"].sum()
+    return {
+        "Runs": f"{len(study.runs)}, of which {ended_well} ended well; {duration(fit)} of fitting in all",
+        "Seeds": ", ".join(map(str, study.config.get("seeds", []))),
+        "Models trained at": "; ".join(sorted(_commit(*commit) for commit in commits)) or "unknown",
+        "Report made at": _commit(origin["commit"], origin["dirty"]),
+        "Config hash": origin["config_hash"],
+        "Versions": ", ".join(f"{name} {version}" for name, version in origin["versions"].items()),
+        "Machine": ", ".join(f"{value} {name}" if name == "cores" else str(value) for name, value in origin["machine"].items()),
+    }
+
+
+def _commit(commit: str, dirty: bool) -> str:
+    return (f"commit {commit[:12]}" if commit else "no git checkout") + (" with uncommitted changes" if dirty else "")
+
+
+def _audit(study: Study, dataset: str) -> dict:
+    folder = study.results / "data" / dataset
+    return study.json(folder / "spec.json") | study.json(folder / "audit.json")
+
+
+def run_history(study: Study) -> list[dict]:
+    """Every run, judges too: its row of runs.csv, and the wall seconds of its steps as Snakemake's benchmarks give them."""
+    rows = []
+    for run in study.runs.itertuples():
+        steps = {}
+        for path in sorted(study.folder(run.dataset, run.model, run.seed).glob("logs/*.tsv")):
+            seconds = pd.read_csv(path, sep="\t").get("s", pd.Series(dtype=float))
+            steps[path.stem] = duration(float(seconds.iloc[-1])) if len(seconds) else "–"
+        rows.append(run._asdict() | {"steps": steps})
+    return rows
+
+
+def glossary(study: Study, tables: list[Table]) -> list[dict]:
+    """Each metric that is a column of some table: id, name, unit, direction, its docstring's blocks, estimators that occur."""
+    known, entries = catalog.metrics(), {}
+    for column in (column for one in tables for column in one.columns if column.metric in known):
+        entry = known[column.metric]
+        text = docstring(entry.path)
+        estimators = study.scores[study.scores["metric"] == column.metric]["estimator"]
+        entries[column.metric] = {
+            "id": entry.name,
+            "name": name_of(text.title),
+            "summary": text.title.partition(": ")[2],
+            "unit": column.unit,
+            "direction": column.direction,
+            "blocks": text.blocks,
+            "estimators": [name for name in estimators.unique() if name],
+        }
+    return list(entries.values())
+
+
+def _yaml(value: dict) -> str:
+    # Through JSON: Snakemake hands over mappings of its own, which YAML would refuse.
+    return yaml.safe_dump(json.loads(json.dumps(value)), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)

@@ -1,0 +1,78 @@
+"""A saved model as an MLflow model: `mlflow.pyfunc.load_model` gives predictions for a classifier and samples for a generator.
+
+The MLflow model is the model's folder, arrays and JSON without a pickle, and the files of this package that it is made of.
+"""
+
+import ast
+import shutil
+import tempfile
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+from pofxy.storage import files
+from pofxy.study import catalog
+
+
+def log_model(client: MlflowClient, run_id: str, folder: Path) -> None:
+    """Gives a run the model of a folder that store.save_model wrote, unless it neither predicts nor samples."""
+    header = files.read_json(folder / "model.json")
+    entry = catalog.models()[header["of"]]
+    if not {"predict", "sample"} & set(entry.capabilities):
+        return
+    experiment = client.get_run(run_id).info.experiment_id
+    logged = client.create_logged_model(experiment, name="model", source_run_id=run_id)
+    # Not `mlflow.pyfunc.log_model`: it loads the model again to try it, and speaks to the one server that a process may name.
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model"
+        described = Model(logged.artifact_location, run_id, model_id=logged.model_id)
+        _save(path, described, folder, entry, tuple(header["spec"]["shape"]), Path(scratch) / "pofxy")
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+
+
+def _save(path: Path, described: Model, folder: Path, entry: catalog.Entry, shape: tuple, code: Path) -> None:
+    sources = catalog.closure(catalog.PACKAGE / "tracking/served.py", catalog.PACKAGE / "tracking/__init__.py", entry.path)
+    for source in [*sources, catalog.PACKAGE / "__init__.py"]:
+        copy = code / source.relative_to(catalog.PACKAGE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+    images, labels = TensorSpec(np.dtype("float32"), (-1, *shape)), TensorSpec(np.dtype("int64"), (-1,))
+    taken, given = (images, labels) if "predict" in entry.capabilities else (labels, images)
+    mlflow.pyfunc.save_model(
+        path,
+        loader_module="pofxy.tracking.served",
+        data_path=str(folder),
+        code_paths=[str(code)],
+        mlflow_model=described,
+        signature=ModelSignature(Schema([taken]), Schema([given]), ParamSchema([ParamSpec("seed", "long", 0)])),
+        input_example=np.zeros((1, *taken.shape[1:]), taken.type),
+        # MLflow would otherwise guess, at some seconds a model.
+        pip_requirements=_requirements(tuple(sources)),
+    )
+
+
+def _requirements(sources: tuple[Path, ...]) -> list[str]:
+    """Pins of the distributions that these files import. A build's own mark is left out: "2.13.0+cpu" exists on few machines."""
+    modules = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module.partition(".")[0])
+    names = {name for module in modules - {"pofxy"} for name in _distributions().get(module, [])}
+    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in sorted(names)]
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    return metadata.packages_distributions()

@@ -1,0 +1,207 @@
+"""Models of pixels one after the other: nothing is seen too early, every mass is exact, and every draw follows it."""
+
+import numpy as np
+import pytest
+import torch
+
+from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import default_hyperparameters
+from pofxy.base.prediction import predict_batched, sample_batched
+from pofxy.base.seeding import seed_everything
+from pofxy.storage.models import model_class
+from pofxy.training.trainer import Trainer
+
+torch.set_num_threads(1)
+MODELS = ["pixel_transformer", "pixel_rnn", "made"]
+SMALL = {"batch": 32, "hidden": 32, "width": 16, "features": 8}
+every_model = pytest.mark.parametrize("name", MODELS)
+either_colour = pytest.mark.parametrize("shape", [(1, 4, 5), (3, 4, 3)], ids=["grey", "colour"])
+
+
+def small(name, **more):
+    kind = model_class("generative", name)
+    taken = default_hyperparameters(kind)
+    return kind(**{key: value for key, value in (SMALL | more).items() if key in taken})
+
+
+def disturbed(name, shape, levels=5):
+    """A model whose every parameter is far from zero, so that all that can be seen is seen."""
+    seed_everything(0)
+    model = small(name)
+    model.build(DataSpec("made", shape, 3, levels, tuple("abc")))
+    model.log_prior = torch.tensor([0.5, 0.3, 0.2]).log()
+    for parameter in model.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return model.eval()
+
+
+def some_levels(model, n=4):
+    return torch.randint(model.levels, (n, model.dimensions)), torch.arange(n) % 3
+
+
+def all_binary_images():
+    """All 2^9 images of 3x3 binary pixels, (512, 1, 3, 3); image number i has the bits of i."""
+    return (torch.arange(512)[:, None] >> torch.arange(9).flip(0) & 1).float().view(512, 1, 3, 3)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    """Each model, fitted for a moment to binary images of two classes, one of them three times as frequent: bars, or corners."""
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            rng = torch.Generator().manual_seed(1)
+            y = (torch.arange(400) % 4 == 3).long()
+            x = torch.zeros(400, 1, 3, 3)
+            x[torch.arange(400), 0, torch.randint(3, (400,), generator=rng)] = 1  # a bar in one of the rows
+            x[y == 1] = (x[y == 1].cumsum(2) * x[y == 1].transpose(2, 3).cumsum(3)).clamp(max=1)
+            x = (x - (torch.rand(x.shape, generator=rng) < 0.1).float()).abs()
+            spec = DataSpec("bars", (1, 3, 3), 2, 2, ("bar", "corner"))
+            seed_everything(0)
+            model = small(name, steps=120)
+            model.fit(TrainingData(spec, x[:300], y[:300], x[300:], y[300:]), Trainer())
+            kept[name] = model
+        return kept[name]
+
+    return get
+
+
+def what_moves(model, q, y, **more):
+    """Whether the logits of number d (row) move with number d' (column): by changing each number in turn, (D, D)."""
+    with torch.no_grad():
+        before = model.logits(q, y, **more)
+        moved = []
+        for d in range(model.dimensions):
+            changed = q.clone()
+            changed[:, d] = (q[:, d] + 2) % model.levels
+            moved.append((model.logits(changed, y, **more) - before).abs().amax((0, 2)) > 1e-6)
+    return torch.stack(moved, 1)
+
+
+@either_colour
+@pytest.mark.parametrize("name", ["pixel_transformer", "pixel_rnn"])
+def test_a_number_depends_on_the_ones_before_it_and_on_no_other(name, shape):
+    model = disturbed(name, shape)
+    sees = what_moves(model, *some_levels(model))
+    assert not sees.triu().any()
+    if name == "pixel_transformer":
+        assert torch.equal(sees, torch.ones_like(sees, dtype=torch.bool).tril(-1)), "attention reaches all of them"
+    else:
+        assert sees.float().mean() > 0.35, "of a Row LSTM, most of them"
+
+
+@either_colour
+@pytest.mark.parametrize("name", ["pixel_transformer", "pixel_rnn"])
+def test_number_by_number_gives_what_all_at_once_gives(name, shape):
+    model = disturbed(name, shape)
+    q, y = some_levels(model)
+    with torch.no_grad():
+        walk = model.walk(y)
+        found = [next(walk)] + [walk.send(q[:, d]) for d in range(model.dimensions - 1)]
+        torch.testing.assert_close(torch.stack(found, 1), model.logits(q, y), atol=1e-4, rtol=1e-4)
+
+
+@either_colour
+def test_each_order_of_made_has_masks_that_keep_it(shape):
+    model = disturbed("made", shape)
+    q, y = some_levels(model)
+    for order, rank in enumerate(model.rank):
+        sees = what_moves(model, q, y, order=order)
+        assert not (sees & (rank[:, None] <= rank)).any(), "nothing that comes later in the order, nor itself"
+        # A path from number to number leads over units of degrees that do not fall; units that are off may hide some.
+        one, two = model.degree[order]
+        path = (rank[:, None] > two).float() @ (two[:, None] >= one).float() @ (one[:, None] >= rank).float() > 0
+        assert not (sees & ~path).any() and sees.sum() > 0.8 * path.sum()
+    assert torch.equal(model.rank[0], torch.arange(model.dimensions)) and not torch.equal(*model.rank[:2])
+
+
+@either_colour
+def test_made_number_by_number_gives_the_mass_of_the_order(shape):
+    model = disturbed("made", shape)
+    q, y = some_levels(model)
+    with torch.no_grad():
+        for order in range(model.orders):
+            filled, weight = model._in_order(order, q, torch.ones_like(q, dtype=torch.bool), y)
+            assert torch.equal(filled, q)
+            torch.testing.assert_close(weight, model._log_mass(q, y, order), atol=1e-4, rtol=1e-4)
+
+
+def test_each_order_of_made_is_a_law_and_the_model_their_mean(fit):
+    model, grid = fit("made"), all_binary_images()
+    with torch.no_grad():
+        q, y = model.levels_of(grid), torch.zeros(512, dtype=torch.long)
+        masses = torch.stack([model._log_mass(q, y, order).double().exp() for order in range(model.orders)])
+        torch.testing.assert_close(masses.sum(1), torch.ones(model.orders).double(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(masses.mean(0), model.log_conditional(grid, y).double().exp(), atol=1e-6, rtol=1e-4)
+    assert (masses[0] - masses[1]).abs().sum() > 0.01, "the orders have laws of their own"
+
+
+@every_model
+def test_the_mass_of_all_images_is_one_and_of_each_class_its_prior(name, fit):
+    joint = predict_batched(fit(name), "log_joint", all_binary_images()).double().exp()
+    torch.testing.assert_close(joint.sum(0), torch.tensor([0.75, 0.25]).double(), atol=1e-5, rtol=0)
+
+
+@every_model
+def test_its_own_samples_are_as_frequent_as_their_mass_says(name, fit):
+    """The mean log-mass of samples is the entropy found by enumeration, and each pixel's mean the exact one."""
+    model, grid, n = fit(name), all_binary_images(), 4000
+    log_mass = predict_batched(model, "log_prob", grid).double()
+    seed_everything(0)
+    x = sample_batched(model, n, batch=n)
+    found = log_mass[(x.flatten(1).long() * 2 ** torch.arange(9).flip(0)).sum(1)]
+    exact = (log_mass.exp() * log_mass).sum()
+    assert abs(found.mean() - exact) < 4 * found.std() / n**0.5
+    mean = (log_mass.exp()[:, None] * grid.flatten(1)).sum(0)
+    assert ((x.flatten(1).mean(0) - mean).abs() < 4 * (mean * (1 - mean) / n).sqrt()).all()
+
+
+@every_model
+def test_completions_of_what_comes_last_follow_the_exact_conditional_law(name, fit):
+    """The lower two rows of one upper row, by enumeration; of MADE, whose other orders are importance-sampled, their pixels."""
+    model, grid, n = fit(name), all_binary_images(), 4000
+    alike = (grid[:, 0, 0] == torch.tensor([1.0, 0.0, 1.0])).all(1)
+    mass = predict_batched(model, "log_prob", grid).double().exp() * alike
+    mass /= mass.sum()
+    mask = torch.zeros(n, 1, 3, 3)
+    mask[:, :, 0] = 1
+    x = torch.where(mask.bool(), torch.tensor([1.0, 0.0, 1.0]), 0.5 * torch.ones(n, 1, 3, 3)).round()
+    seed_everything(0)
+    filled = predict_batched(model, "inpaint", x, mask, batch=n)
+    assert torch.equal(filled[:, :, 0], x[:, :, 0])
+    if name == "made":
+        mean = (mass[:, None] * grid.flatten(1)).sum(0)
+        assert ((filled.flatten(1).mean(0) - mean).abs() < 0.05).all()
+        return
+    counts = torch.bincount((filled.flatten(1).long() * 2 ** torch.arange(9).flip(0)).sum(1), minlength=512)
+    likely = mass * n > 5
+    expected = torch.cat([mass[likely], mass[~likely].sum()[None]]) * n
+    observed = torch.cat([counts[likely], counts[~likely].sum()[None]])
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    freedom = len(expected) - 1
+    assert abs(statistic - freedom) < 4 * np.sqrt(2 * freedom), "chi-squared"
+
+
+@every_model
+def test_double_precision_gives_the_same_masses(name, fit):
+    model, grid = fit(name), all_binary_images()
+    single = predict_batched(model, "log_joint", grid)
+    seed_everything(0)
+    try:
+        double = predict_batched(model.double(), "log_joint", grid.double())
+    finally:
+        model.float()
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single.double(), double, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 1, 1), (1, 1, 1), (3, 9, 2)], ids=str)
+@every_model
+def test_the_smallest_images_have_a_mass_and_samples(name, shape):
+    model = disturbed(name, shape, levels=256)
+    x = sample_batched(model, 5)
+    assert x.shape == (5, *shape) and predict_batched(model, "log_prob", x).isfinite().all()
+    mask = torch.rand(x.shape) > 0.5
+    filled = predict_batched(model, "inpaint", x, mask)
+    assert torch.equal(filled[mask], x[mask])

@@ -1,0 +1,227 @@
+"""The project's own papers: what is pinned, stated twice, or kept short."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from conftest import ROOT
+from pofxy.study import plan
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;]+)( ; (?P<marker>.+))?")
+PINS = {pin["name"]: pin for line in LOCK.splitlines() if (pin := PIN.fullmatch(line))}
+
+
+def wanted() -> list[Requirement]:
+    """What pyproject.toml asks for, extras included."""
+    extras = [item for group in PROJECT["optional-dependencies"].values() for item in group]
+    return [Requirement(item) for item in PROJECT["dependencies"] + extras]
+
+
+def reachable(requirements: list[Requirement]) -> set[str]:
+    """Names of all that these need here, by the metadata of what is installed."""
+    found, waiting = set(), [item for item in requirements if holds(item)]
+    while waiting:
+        item = waiting.pop()
+        if (item.name, *item.extras) not in found:
+            found.add((item.name, *item.extras))
+            needs = map(Requirement, metadata.requires(item.name) or [])
+            waiting.extend(need for need in needs if holds(need, *item.extras))
+    return {canonicalize_name(name) for name, *_ in found}
+
+
+def holds(item: Requirement, *extras: str) -> bool:
+    return not item.marker or any(item.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+
+
+@pytest.mark.parametrize("requirement", wanted(), ids=str)
+def test_lock_pins_each_requirement_within_its_range(requirement):
+    assert PINS[canonicalize_name(requirement.name)]["version"] in requirement.specifier
+
+
+def test_lock_holds_plain_pins_alone():
+    """No URL, no option, no build of one machine: `torch==2.13.0+cpu` exists on few."""
+    lines = [line for line in LOCK.splitlines() if not line.startswith("#")]
+    assert len(PINS) == len(lines) > 100
+    assert not [pin[0] for pin in PINS.values() if "+" in pin["version"]]
+
+
+def test_lock_leaves_the_gpu_builds_own_libraries_out():
+    assert not [name for name in PINS if re.match("nvidia|cuda|triton", name)]
+
+
+def test_lock_pins_nothing_that_is_not_needed():
+    here = {name for name, pin in PINS.items() if holds(Requirement(pin[0]))}
+    assert here <= reachable(wanted())
+
+
+def test_conda_environment_has_the_locks_pins():
+    dependencies = yaml.safe_load((ROOT / "envs/pofxy.yaml").read_text())["dependencies"]
+    assert dependencies[-1] == {"pip": [pin[0] for pin in PINS.values()]}
+    python = next(item.removeprefix("python =") for item in dependencies if str(item).startswith("python"))
+    assert f"--python-version {python} " in (ROOT / "Makefile").read_text()
+
+
+def test_every_rule_with_a_script_names_the_environment():
+    for path in (ROOT / "rules").glob("*.smk"):
+        text = path.read_text()
+        assert text.count("script:\n") == text.count('conda:\n        "../envs/pofxy.yaml"\n'), path
+
+
+def test_version_license_and_holder_are_one_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert citation["authors"] == PROJECT["authors"]
+    text = (ROOT / "LICENSE").read_text()
+    assert text.startswith(f"{PROJECT['license']} License")
+    assert PROJECT["authors"][0]["name"] in text
+    assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_precommit_runs_the_locked_tools():
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    tools = [Path(hook["entry"].split()[0]) for repository in repositories for hook in repository["hooks"]]
+    assert {tool.name for tool in tools} == {"ruff", "snakefmt"} <= set(PINS)
+    assert {str(tool.parent) for tool in tools} == {".venv/bin"}
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def test_files_are_short():
+    limits = {"Snakefile": 40, "rules/common.smk": 60, "scripts/*.py": 30, "pofxy/models/*/*.py": 250}
+    files = [(path, limit) for pattern, limit in limits.items() for path in ROOT.glob(pattern)]
+    assert len(files) > 10
+    assert not [f"{path}: {lines(path)} lines, {limit} at most" for path, limit in files if lines(path) > limit]
+
+
+def test_rules_are_short():
+    """At most 20 lines each, lines that only name a directive not counted."""
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    rules = dict(re.findall(r"^rule (\w+):\n((?:(?: .*)?\n)+)", text, re.MULTILINE))
+    said = {name: re.findall(r"^ +(?! |\w+:$).+", body, re.MULTILINE) for name, body in rules.items()}
+    assert len(said) >= 8
+    assert not {name: len(found) for name, found in said.items() if len(found) > 20}
+
+
+def test_no_drawer_for_odds_and_ends():
+    names = {"util", "utils", "helper", "helpers", "common", "misc"}
+    assert not [path for path in (ROOT / "scripts").rglob("*.py") if names & set(path.stem.strip("_").split("_"))]
+
+
+# A Python that only notes what it is asked for; its venv holds programs that do the same.
+STUB = """#!/bin/sh
+echo "$(basename "$0") $*" >> calls
+case "$*" in
+*venv*) mkdir -p .venv/bin; for name in pip snakemake; do cp "$0" ".venv/bin/$name"; done ;;
+*version_info*) exit $OLD ;;
+-V) echo Python 3.9.2 ;;
+*--cores*) exit $FAILING ;;
+*--editable*) exit $INTERRUPTED ;;
+esac
+"""
+
+
+class Make:
+    """make in a folder that has the Makefile and the lock alone, with a Python that does nothing."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("Makefile", "requirements.lock"):
+            shutil.copy(ROOT / name, folder)
+        (folder / "python").write_text(STUB)
+        (folder / "python").chmod(0o755)
+
+    def __call__(self, *targets: str, old: int = 0, failing: int = 0, interrupted: int = 0):
+        """Runs make; gives its exit status, what it said, and the programs that it called."""
+        (self.folder / "calls").write_text("")
+        flags = {"OLD": str(old), "FAILING": str(failing), "INTERRUPTED": str(interrupted), "PATH": "/usr/bin:/bin"}
+        command = ["make", "--no-print-directory", "PYTHON=./python", *targets]
+        run = subprocess.run(command, cwd=self.folder, env=flags, capture_output=True, text=True, timeout=60)
+        called = [line.split()[0] for line in (self.folder / "calls").read_text().splitlines()]
+        return run.returncode, run.stdout + run.stderr, called
+
+
+@pytest.fixture
+def make(tmp_path) -> Make:
+    return Make(tmp_path)
+
+
+def test_make_builds_the_environment_once_and_again_where_the_lock_changed(make):
+    assert make()[2] == ["python", "python", "pip", "pip", "snakemake"]
+    assert make()[2] == ["snakemake"]
+    lock = make.folder / "requirements.lock"
+    lock.touch()
+    assert make()[2] == ["snakemake"]
+    lock.write_text(lock.read_text() + "more==1.0\n")
+    assert make()[2] == ["python", "python", "pip", "pip", "snakemake"]
+
+
+def test_make_builds_a_half_made_environment_again(make):
+    status, _, called = make(interrupted=1)
+    assert status != 0
+    assert "snakemake" not in called
+    assert make()[2] == ["python", "python", "pip", "pip", "snakemake"]
+
+
+def test_make_names_a_python_that_is_too_old_in_one_line(make):
+    status, said, called = make(old=1)
+    assert status != 0
+    assert "pip" not in called
+    assert "pofxy needs Python 3.11 or later; ./python is Python 3.9.2." in said.splitlines()[0]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_make_says_where_the_report_is_though_a_model_failed(make, failing):
+    (make.folder / "results/report").mkdir(parents=True)
+    (make.folder / "results/report/index.html").touch()
+    status, said, _ = make(failing=failing)
+    assert (status != 0) == bool(failing)
+    assert "The report is results/report/index.html; make ui" in said
+
+
+def test_make_ui_says_that_there_is_no_database(make):
+    make()
+    status, said, _ = make("ui")
+    assert status != 0
+    assert f"There is no MLflow database at {make.folder}/results/mlflow.db yet" in said
+
+
+@pytest.fixture
+def earlier_runs(tmp_path) -> Path:
+    """Three runs of train: 10 s and 30 s of vae, 100 s of lenet."""
+    for run, seconds in {"digits/vae/seed0": 10, "digits/vae/seed1": 30, "digits/lenet/seed0": 100}.items():
+        (tmp_path / run / "logs").mkdir(parents=True)
+        (tmp_path / run / "logs/train.tsv").write_text(f"s\th:m:s\n{seconds}.0\t0:00:00\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [("digits/vae/seed0", "10 s"), ("digits/vae/seed2", "20 s"), ("digits/dcgan/seed0", "30 s")],
+    ids=["the job itself", "other seeds", "other models"],
+)
+def test_plan_expects_what_earlier_runs_took(earlier_runs, run, expected):
+    job = plan.Job("train", 1, str(earlier_runs / run / "logs/train.tsv"))
+    assert f"about {expected} with 1 at once (as long as earlier runs took)" in plan.describe([job], 1, earlier_runs)
+
+
+def test_plan_says_that_it_guesses(tmp_path):
+    assert "a guess" in plan.describe([plan.Job("train", 1, str(tmp_path / "a/b/seed0/logs/train.tsv"))], 1, tmp_path)
+
+
+def test_plan_shares_the_work_among_places_and_is_no_shorter_than_its_longest_job(earlier_runs):
+    vae, lenet = (plan.Job("train", 1, str(earlier_runs / f"digits/{name}/seed0/logs/train.tsv")) for name in ("vae", "lenet"))
+    text = plan.describe([vae] * 10, 2, earlier_runs)
+    assert text.startswith("10 jobs: 10 train\nabout 50 s with 2 at once")
+    assert "about 2 min with 8 at once" in plan.describe([vae, lenet], 8, earlier_runs)
