@@ -6,14 +6,15 @@ from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
-from pofxy.study import catalog, plan
+from pofxy.study import catalog, fingerprint, plan
 from pofxy.study import config as study_config
 
 try:
     schema = Path(workflow.basedir) / "config/schema.yaml"
     config.update(study_config.check(config, schema, workflow.overwrite_configfiles or ["config/config.yaml"]))
     SOURCES, RUNS = plan.sources(config), plan.runs(config)
-    OUTLIERS, WEIGHTS = {name: plan.outliers(config, name) for name in SOURCES}, plan.weights(config)
+    OOD_DATASETS = {name: plan.ood_datasets(config, name) for name in SOURCES}
+    WEIGHTS = plan.weights(config)
 except ValueError as error:
     sys.exit(f"pofxy: {error}")
 
@@ -26,7 +27,7 @@ TRACKING = RESULTS / "tracking"
 DATA = RESULTS / "data/{dataset}"
 RUN = RESULTS / "runs/{dataset}/{model}/seed{seed}"
 REPORT = RESULTS / "report"
-JUDGED = [run for run in RUNS if run.family != "feature_net"]
+EVALUATED = [run for run in RUNS if run.family != "feature_net"]
 
 
 wildcard_constraints:
@@ -40,9 +41,9 @@ def run_of(wildcards):
 
 
 @cache
-def source_files(script, *parts):
-    """The files that a rule's work is made of: editing one re-runs the rule."""
-    return [os.path.relpath(path) for path in catalog.closure(Path(workflow.basedir) / "scripts" / script, *parts)]
+def code_of(script, *parts):
+    """Names the code that a rule's result depends on: another code re-runs the rule, another comment does not."""
+    return fingerprint.fingerprint(Path(workflow.basedir) / "scripts" / script, *parts)
 
 
 def in_run(run, *names):

@@ -1,7 +1,6 @@
 rule download:
     input:
         files=lambda wildcards: plan.local_files(source_of_dataset(wildcards)),
-        source=lambda wildcards: source_files("download.py", DATASETS[source_of_dataset(wildcards).of].path),
     output:
         directory(DATA / "raw"),
     log:
@@ -10,6 +9,7 @@ rule download:
     conda:
         "../envs/pofxy.yaml"
     params:
+        code=lambda wildcards: code_of("download.py", DATASETS[source_of_dataset(wildcards).of].path),
         of=lambda wildcards: source_of_dataset(wildcards).of,
         arguments=lambda wildcards: source_of_dataset(wildcards).arguments,
     message:
@@ -21,7 +21,6 @@ rule download:
 rule preprocess:
     input:
         raw=DATA / "raw",
-        source=lambda wildcards: source_files("preprocess.py", DATASETS[source_of_dataset(wildcards).of].path),
     output:
         train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         val=multiext(str(DATA / "val_"), "x.npy", "y.npy"),
@@ -33,6 +32,7 @@ rule preprocess:
     conda:
         "../envs/pofxy.yaml"
     params:
+        code=lambda wildcards: code_of("preprocess.py", DATASETS[source_of_dataset(wildcards).of].path),
         of=lambda wildcards: source_of_dataset(wildcards).of,
         arguments=lambda wildcards: source_of_dataset(wildcards).arguments,
         split=config["split"],

@@ -2,11 +2,11 @@ rule evaluate:
     input:
         model=RUN / "model",
         samples=samples_of_run,
-        judge=feature_nets_of_run,
-        splits=expand(DATA / "{split}_{part}.npy", split=["test", "train"], part=["x", "y"], allow_missing=True),
+        feature_net=feature_nets_of_run,
+        test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
+        train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         others=images_of_others,
         spec=DATA / "spec.json",
-        source=sources_of_evaluation,
     output:
         scores=RUN / "scores.csv",
         curves=RUN / "curves.csv",
@@ -21,7 +21,7 @@ rule evaluate:
         "../envs/pofxy.yaml"
     params:
         run=run_of,
-        asked=ASKED,
+        code=code_of_evaluation,
         inception=config["inception"],
     message:
         "evaluate {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"

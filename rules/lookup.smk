@@ -10,8 +10,7 @@ TRACKED = [TRACKING / "study.json"]
 if any((TRACKING / "outbox").glob("*.json")):
     TRACKED.append(TRACKING / f"deliveries/{time.time_ns()}.json")
 
-# What every evaluation asks, as one parameter: a hundred files as inputs of each job would take a third of the plan's time.
-ASKED = catalog.digest(*(entry.path for entry in (*catalog.metrics().values(), *catalog.probes().values())))
+CODE_OF_REPORT = {"code": code_of("report.py", *plan.report_files()), "text": fingerprint.shown_text(*plan.shown_files())}
 
 
 def source_of_dataset(wildcards):
@@ -32,20 +31,20 @@ def samples_of_run(wildcards):
 
 def feature_nets_of_run(wildcards):
     """The nets whose features samples are compared on: the data set's own, and the weights of the standard one if it is asked for."""
-    judges = [run for run in RUNS if run.family == "feature_net" and run.dataset == wildcards.dataset]
-    paths = [path for run in judges for path in in_run(run, "model")] + WEIGHTS
+    nets = [run for run in RUNS if run.family == "feature_net" and run.dataset == wildcards.dataset]
+    paths = [path for run in nets for path in in_run(run, "model")] + WEIGHTS
     return paths if plan.uses_feature_net(run_of(wildcards).capabilities) else []
 
 
 def images_of_others(wildcards):
     """The images of another data set that models are asked to tell from their own, where the config names one."""
-    return expand(DATA / "test_x.npy", dataset=OUTLIERS[wildcards.dataset])
+    return expand(DATA / "test_x.npy", dataset=OOD_DATASETS[wildcards.dataset])
 
 
-def sources_of_evaluation(wildcards):
-    capabilities = run_of(wildcards).capabilities
-    models = [run_of(wildcards), *(run for run in RUNS if run.family == "feature_net" and plan.uses_feature_net(capabilities))]
-    return source_files("evaluate.py", *(MODELS[run.of].path for run in models))
+def code_of_evaluation(wildcards):
+    """The code that an evaluation depends on, part by part: values whose part is the same are not computed again."""
+    feature_net = next((run.of for run in RUNS if run.family == "feature_net"), None)
+    return plan.code_of_evaluation(run_of(wildcards), feature_net) | {"evaluate": code_of("evaluate.py")}
 
 
 def print_plan():

@@ -1,9 +1,8 @@
 rule collect:
     input:
-        scores=[path for run in JUDGED for path in in_run(run, "scores.csv", "curves.csv", "evaluate.json")],
+        scores=[path for run in EVALUATED for path in in_run(run, "scores.csv", "curves.csv", "evaluate.json")],
         learning=[path for run in RUNS if plan.learns(config, run) for path in in_run(run, "learning/curve.csv")],
         costs=[path for run in RUNS for path in in_run(run, "train.json")],
-        source=source_files("collect.py"),
     output:
         scores=report(REPORT / "scores.csv", category="Tables", caption="../report/scores.rst"),
         curves=report(REPORT / "curves.csv", category="Tables", caption="../report/curves.rst"),
@@ -14,6 +13,7 @@ rule collect:
     conda:
         "../envs/pofxy.yaml"
     params:
+        code=code_of("collect.py"),
         config=config,
     message:
         "collect the scores and costs of all runs"
@@ -24,8 +24,6 @@ rule collect:
 rule report:
     input:
         tables=rules.collect.output,
-        source=source_files("report.py", *(figure.path for figure in catalog.figures().values())),
-        template=[os.path.relpath(catalog.PACKAGE / "report" / name) for name in ("index.html.j2", "style.css", "table.js")],
     output:
         report(REPORT / "index.html", category="Report", caption="../report/index.rst"),
     log:
@@ -34,6 +32,7 @@ rule report:
     conda:
         "../envs/pofxy.yaml"
     params:
+        code=CODE_OF_REPORT,
         config=config,
     message:
         "report on the study"

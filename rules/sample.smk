@@ -2,7 +2,6 @@ rule sample:
     input:
         model=RUN / "model",
         audit=DATA / "audit.json",
-        source=lambda wildcards: source_files("sample.py", MODELS[run_of(wildcards).of].path),
     output:
         samples=multiext(str(RUN / "samples_"), "x.npy", "y.npy"),
         grid=report(
@@ -19,6 +18,7 @@ rule sample:
     conda:
         "../envs/pofxy.yaml"
     params:
+        code=lambda wildcards: code_of("sample.py", MODELS[run_of(wildcards).of].path),
         run=run_of,
         samples=config["samples"],
     message:

@@ -3,7 +3,6 @@ rule train:
         data=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         val=multiext(str(DATA / "val_"), "x.npy", "y.npy"),
         spec=DATA / "spec.json",
-        source=lambda wildcards: source_files("train.py", MODELS[run_of(wildcards).of].path),
     output:
         model=directory(RUN / "model"),
         history=RUN / "history.csv",
@@ -20,6 +19,7 @@ rule train:
         time_limit=time_limit_of_model,
         runtime=lambda wildcards: time_limit_of_model(wildcards) // 60 + 5,
     params:
+        code=lambda wildcards: code_of("train.py", MODELS[run_of(wildcards).of].path),
         run=run_of,
         hyperparameters=lambda wildcards: plan.hyperparameters(config, wildcards.model),
     message:
@@ -36,7 +36,6 @@ rule learn:
         train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
         spec=DATA / "spec.json",
-        source=lambda wildcards: source_files("learn.py", MODELS[run_of(wildcards).of].path),
     output:
         curve=RUN / "learning/curve.csv",
         cost=RUN / "learning/learn.json",
@@ -51,6 +50,7 @@ rule learn:
         time_limit=time_limit_of_model,
         runtime=lambda wildcards: time_limit_of_model(wildcards) // 60 + 5,
     params:
+        code=lambda wildcards: code_of("learn.py", MODELS[run_of(wildcards).of].path),
         run=run_of,
         hyperparameters=lambda wildcards: plan.hyperparameters(config, wildcards.model),
         subsets=lambda wildcards: plan.subsets(config, run_of(wildcards)),

@@ -6,26 +6,26 @@ from pofxy.workflow.job import job
 
 with job(snakemake, "evaluate"):
     from pofxy import tracking
-    from pofxy.data import splits
-    from pofxy.evaluation import context, evaluate
-    from pofxy.storage.models import load_model, load_spec
+    from pofxy.evaluation.evaluate import Outputs, evaluate
+    from pofxy.evaluation.facts import open_facts
+    from pofxy.evaluation.graph import Graph
+    from pofxy.evaluation.kept_values import KeptValues
 
     given, params, results = snakemake.input, snakemake.params, snakemake.config["results"]
-    evaluate.evaluate(
-        context.EvaluationContext(
-            load_model(given.model),
-            splits.load_split(*given.splits[:2]),
-            splits.load_split(*given.splits[2:]),
-            load_spec(given.spec),
-            samples=splits.load_split(*given.samples) if given.samples else None,
-            judge=load_model(given.judge[0]) if given.judge else None,
-            seed=params.run.seed,
-            others={Path(path).parent.name: splits.load(path) for path in given.others},
-            inception=context.open_inception(params.inception),
-        ),
-        params.run,
-        evaluate.Outputs(*snakemake.output),
-        tracker := tracking.Tracker(results, params.run.key),
+    facts = open_facts(
+        model=given.model,
+        spec=given.spec,
+        test=given.test,
+        train=given.train,
+        samples=given.samples,
+        feature_net=given.feature_net,
+        others=given.others,
+        inception=params.inception,
+        seed=params.run.seed,
+        code=params.code,
     )
+    kept = KeptValues(Path(snakemake.output.scores).parent / "kept_values")
+    tracker = tracking.Tracker(results, params.run.key)
+    evaluate(Graph(facts, params.run.capabilities, params.code, kept), params.run, Outputs(*snakemake.output), tracker)
     tracker.flush()
     tracking.deliver_if_due(results)

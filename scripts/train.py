@@ -16,7 +16,7 @@ with job(snakemake, "train"):
         params.hyperparameters,
         splits.load_data(snakemake.input.data, snakemake.input.val, snakemake.input.spec),
         fit.Outputs(*snakemake.output),
-        sources=snakemake.input.source,
+        code=params.code,
         time_limit=snakemake.resources.time_limit,
         origin=provenance(snakemake.config),
         tracker=tracker,

@@ -30,12 +30,13 @@ def spread(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def measure(metric, arguments: dict) -> tuple[float, float, float, np.ndarray | None]:
+def measure(metric, arguments: dict, rows: dict[str, str]) -> tuple[float, float, float, np.ndarray | None]:
     """A metric's value and its interval.
 
     Args:
         metric: gives one value per item, whose mean is the score; or (value, standard error); or a number, quickly.
         arguments: by name; arrays are resampled where a number is all that the metric gives.
+        rows: of each argument, what its first axis counts: "test", "train" or "samples".
 
     Returns:
         value, low, high, and the values per item, None where there are none.
@@ -49,20 +50,19 @@ def measure(metric, arguments: dict) -> tuple[float, float, float, np.ndarray | 
         return float(found.mean()), *of_mean(found), found
     # A resampled set has fewer distinct rows, which moves a distance up: the bootstrap gives the spread, not the centre.
     rng = np.random.default_rng(0)
-    half = 1.96 * float(np.std([metric(**_resampled(arguments, rng)) for _ in range(BOOTSTRAP_OF_STATISTICS)], ddof=1))
+    half = 1.96 * float(np.std([metric(**_resampled(arguments, rows, rng)) for _ in range(BOOTSTRAP_OF_STATISTICS)], ddof=1))
     return float(found), float(found) - half, float(found) + half, None
 
 
-def _resampled(arguments: dict, rng: np.random.Generator) -> dict:
-    """The arguments with rows drawn anew. Samples, test and train images are drawn apart; what belongs to one stays together."""
-    rows: dict[tuple, np.ndarray] = {}
-    drawn = {}
+def _resampled(arguments: dict, rows: dict[str, str], rng: np.random.Generator) -> dict:
+    """The arguments with rows resampled: samples, test and train images apart, and what belongs to one row together."""
+    chosen: dict[tuple, np.ndarray] = {}
+    resampled = {}
     for name, argument in arguments.items():
         if isinstance(argument, np.ndarray):
-            side = next((side for side in ("sample_", "train_") if name.startswith(side)), "")
-            key = (side, len(argument))
-            if key not in rows:
-                rows[key] = rng.integers(len(argument), size=len(argument))
-            argument = argument[rows[key]]
-        drawn[name] = argument
-    return drawn
+            key = (rows[name], len(argument))
+            if key not in chosen:
+                chosen[key] = rng.integers(len(argument), size=len(argument))
+            argument = argument[chosen[key]]
+        resampled[name] = argument
+    return resampled

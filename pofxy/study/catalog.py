@@ -1,70 +1,23 @@
 """What exists and what it can do, read from the source text: no model is imported to make a plan.
 
-A model, data set, metric, probe or figure is one file; its name is its id. This module finds the files, reads their public
-class (or function) with `ast`, and gives the closure of package files that each is made of, which rules take as input so that
-an edit re-runs what depends on it and nothing else. Standard library only.
+A model, data set, metric, quantity or figure is found as a file; its file name is its id. Which evaluations a model gets follows
+from the graph of quantities: a metric's parameters name quantities, whose parameters name others, down to a fitted model, whose
+annotation says which capability is needed. Standard library only.
 """
 
 import ast
-import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
-# What a metric may ask for that is no verb: the truth of the test split, and what every run knows of its data. What samples are
-# compared with is as many images of the test split or of the train split, at random.
-FACTS = (
-    "x",
-    "y",
-    "dimensions",
-    "levels",
-    "test_pixels",
-    "test_features",
-    "test_inception",
-    "train_pixels",
-)
-DENSITY = ("log_prob", "log_weight", "log_prob_bound", "log_unnormalized")
-SAMPLE = ("sample",)
-CODE = ("encode",)
-DECODE = ("decode",)
-# What is computed from a verb, and what it needs: any one of the capabilities named. A probe needs what its own `NEEDS` says.
-DERIVED = {
-    "class_scores": ("predict_proba", "decision_function"),
-    "log_mass": DENSITY,
-    "log_density": DENSITY,
-    "log_mass_threshold": DENSITY,
-    "log_mass_stochastic": DENSITY,
-    "codes": CODE,
-    "code_map": CODE,
-    "code_clusters": CODE,
-    # Of what the decoder makes of normal noise.
-    "decoded_features": DECODE,
-    # The samples; their features and class probabilities; the labels that were asked for.
-    "sample_pixels": SAMPLE,
-    "sample_features": SAMPLE,
-    "sample_probabilities": SAMPLE,
-    "sample_labels": SAMPLE,
-    "sample_inception": SAMPLE,
-    # In how many balls around the other side's images each lies, and whether a test image's own ball holds a sample.
-    "sample_test_balls": SAMPLE,
-    "test_sample_balls": SAMPLE,
-    "test_own_ball": SAMPLE,
-    # How near train images and test images are to each sample.
-    "sample_nearest_train": SAMPLE,
-    "sample_nearest_train_own": SAMPLE,
-    "sample_pool_index": SAMPLE,
-    "sample_pool_distance": SAMPLE,
-    "pool_size": SAMPLE,
-    # What a fixed classifier says of the test images that learned from samples alone, or from train images as well.
-    "synthetic_predict": SAMPLE,
-    "union_predict": SAMPLE,
-}
+from pofxy.base.tags import Tags
+from pofxy.study import source
+from pofxy.study.source import PACKAGE, SourceError
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of `__init__`: a hyper-parameter. `type` is the annotation as written, "" where there is none."""
+    """One argument of `__init__`: a hyperparameter. `type` is the annotation as written, "" where there is none."""
 
     name: str
     type: str
@@ -72,126 +25,238 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Dependency:
+    """One argument of a quantity or a metric.
+
+    Attributes:
+        name: of a quantity or a fact.
+        capabilities: of an argument `model`, the capabilities of which the model must have one; empty elsewhere.
+        optional: whether the argument has a default, which stands where the quantity cannot be had.
+    """
+
+    name: str
+    capabilities: tuple[str, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True)
 class Entry:
     """One file of the catalog.
 
     Attributes:
-        name: file name without its ending; the id in config, paths, MLflow and report.
-        kind: its room below the package: "models", "datasets", "metrics", ...
-        family: the folder below models/ ("generative", ...), "" elsewhere.
+        name: the id in config, paths, MLflow and report: the file name without its ending, for quantities the function's name.
         path: the file.
         public: name of its public class or function.
         summary: first line of the module's docstring.
-        capabilities: what a model can do, in the order of `protocol.CAPABILITIES`; empty elsewhere.
-        parameters: arguments of the public class's `__init__`, or of the public function.
-        constants: module-level constants with literal values (a metric's HIGHER_IS_BETTER and UNIT).
-        partner: of a generative classifier, the discriminative model with the same decision boundaries: its attribute `partner`.
-        images_only: whether a model cannot take tables: its attribute `images_only`.
-        needs_known_distribution: whether a model is one of data sets whose law is known alone: its attribute `needs_known_distribution`.
-        table: whether a data set is a table: its attribute `table`.
-        law: of a data set whose law is known, the name of that law: its attribute `law`.
     """
 
     name: str
-    kind: str
-    family: str
     path: Path
     public: str
     summary: str
-    capabilities: tuple[str, ...] = ()
-    parameters: dict[str, Parameter] = field(default_factory=dict)
-    constants: dict[str, object] = field(default_factory=dict)
-    discriminative_counterpart: str = ""
+
+
+@dataclass(frozen=True)
+class ModelEntry(Entry):
+    """A model. `family` is its folder; `capabilities` are in the order of base/capabilities.py."""
+
+    family: str
+    capabilities: tuple[str, ...]
+    parameters: dict[str, Parameter]
+    tags: Tags
+
+
+@dataclass(frozen=True)
+class DatasetEntry(Entry):
+    """A data set, or a kind of source. `distribution` names the known distribution that it is sampled from, "" where there is none."""
+
+    parameters: dict[str, Parameter]
+    table: bool
+    distribution: str
+
+
+@dataclass(frozen=True)
+class MetricEntry(Entry):
+    """A metric.
+
+    Attributes:
+        dependencies: its arguments.
+        higher_is_better: its direction.
+        unit: of its value.
+        lowest, highest: beyond which no interval reaches; None where there is no such limit.
+        best: the value that is best, where that is neither the lowest nor the highest.
+        images_only: whether it makes no sense for tables.
+        trains: whether it trains a classifier, so that it is not computed anew for each set of samples of a reference.
+    """
+
+    dependencies: tuple[Dependency, ...]
+    higher_is_better: bool
+    unit: str
+    lowest: float | None = None
+    highest: float | None = None
+    best: float | None = None
     images_only: bool = False
-    needs_known_distribution: bool = False
-    table: bool = False
-    distribution: str = ""
+    trains: bool = False
 
 
-def models() -> dict[str, Entry]:
+@dataclass(frozen=True)
+class QuantityEntry(Entry):
+    """A quantity; the attributes are the arguments of its decorator, which `evaluation.quantity.quantity` describes."""
+
+    dependencies: tuple[Dependency, ...]
+    rows: str = ""
+    source: str = ""
+    redrawn: bool = False
+    images_only: bool = False
+    curve: str = ""
+    unit: str = ""
+    gallery: str = ""
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class FigureEntry(Entry):
+    """A figure of the report. `order` is its place, the smallest first."""
+
+    order: int = 1000
+
+
+def models() -> dict[str, ModelEntry]:
     """Every model by name; its family is its folder below models/."""
-    entries = [_entry(path, "models", path.parent.name) for path in _files("models/*/*.py")]
-    doubled = {entry.name for entry in entries if sum(other.name == entry.name for other in entries) > 1}
-    if doubled:
-        raise ValueError(f"two model files have one name: {', '.join(sorted(doubled))}")
-    return {entry.name: entry for entry in entries}
+    found: dict[str, ModelEntry] = {}
+    for path in _files("models/*/*.py"):
+        entry = _model(path)
+        if entry.name in found:
+            raise ValueError(f"two model files have one name: {found[entry.name].path} and {path}")
+        found[entry.name] = entry
+    return found
 
 
-def datasets() -> dict[str, Entry]:
+def datasets() -> dict[str, DatasetEntry]:
     """Every data set, or kind of source, by name."""
-    return {path.stem: _entry(path, "datasets") for path in _files("data/datasets/*.py")}
+    return {path.stem: _dataset(path) for path in _files("data/datasets/*.py")}
 
 
-def metrics() -> dict[str, Entry]:
-    """Every metric by name; its parameters name what it needs."""
-    return {path.stem: _entry(path, "metrics") for path in _files("evaluation/metrics/*.py")}
+def metrics() -> dict[str, MetricEntry]:
+    """Every metric by name."""
+    return {path.stem: _metric(path) for path in _files("evaluation/metrics/*.py")}
 
 
-def probes() -> dict[str, Entry]:
-    """Every probe by name: what a fitted model is put through, beyond the test images as they are."""
-    return {path.stem: _entry(path, "probes") for path in _files("evaluation/quantities/*.py")}
-
-
-def needs(name: str) -> tuple[str, ...]:
-    """The capabilities of which a model must have one, so that what a metric's parameter names can be had; none for a fact."""
-    if name in FACTS:
-        return ()
-    probe = probes().get(name)
-    return probe.constants["NEEDS"] if probe else DERIVED.get(name, (name,))
-
-
-def figures() -> dict[str, Entry]:
+def figures() -> dict[str, FigureEntry]:
     """Every figure of the report by name."""
-    return {path.stem: _entry(path, "figures") for path in _files("report/figures/*.py")}
-
-
-def evaluations(capabilities: tuple[str, ...]) -> dict[str, str]:
-    """Metrics by name, each with "" where a model of these capabilities gets it, else why not."""
-    return {name: _missing(entry.parameters, capabilities) for name, entry in metrics().items()}
+    return {path.stem: _figure(path) for path in _files("report/figures/*.py")}
 
 
 @cache
-def closure(*paths: Path) -> list[Path]:
-    """The package files that these files are made of: themselves and what they import, however far and wherever it stands."""
-    found, open_ = set(), [Path(path).resolve() for path in paths]
-    while open_:
-        path = open_.pop()
-        if path not in found:
-            found.add(path)
-            open_.extend(_imports(path))
-    return sorted(found)
+def quantities() -> dict[str, QuantityEntry]:
+    """Every quantity by name: each function of evaluation/quantities/ with the decorator `@quantity(...)`."""
+    found: dict[str, QuantityEntry] = {}
+    for path in _files("evaluation/quantities/*.py"):
+        for node in source.tree(path).body:
+            if isinstance(node, ast.FunctionDef) and (decorator := _decorator(node, path)):
+                if node.name in found:
+                    raise SourceError(path, node.lineno, f"the quantity `{node.name}` is also in {found[node.name].path}")
+                said = source.literal_keywords(decorator, path, "quantity")
+                found[node.name] = QuantityEntry(
+                    name=node.name,
+                    path=path,
+                    public=node.name,
+                    summary=(ast.get_docstring(node) or "").split("\n")[0],
+                    dependencies=_dependencies(node, path),
+                    **said,  # type: ignore[arg-type]
+                )
+    return found
 
 
-def digest(*paths: Path) -> str:
-    """One name for the content of these files and of all that they are made of: the SHA-256 of it, in hexadecimal digits."""
-    found = hashlib.sha256()
-    for path in closure(*paths):
-        # The length keeps the end of one file apart from the beginning of the next.
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(PACKAGE)} {len(content)}\n".encode())
-        found.update(content)
-    return found.hexdigest()
+@cache
+def facts() -> dict[str, str]:
+    """What every evaluation is given, by name, each with what it is: the constant FACTS of evaluation/facts.py."""
+    return dict(source.constants(PACKAGE / "evaluation/facts.py")["FACTS"])  # type: ignore[call-overload]
 
 
 @cache
 def capabilities() -> tuple[str, ...]:
-    """The names in `protocol.CAPABILITIES`, in their order."""
-    tree = _tree(PACKAGE / "base/capabilities.py")
-    methods = [
-        item.name
-        for node in tree.body
-        if isinstance(node, ast.ClassDef)
-        for item in node.body
-        if isinstance(item, ast.FunctionDef)
-    ]
-    return tuple(name for name in methods if name != "fit")
+    """The names of all capabilities: the methods of the protocols in base/capabilities.py, in their order, without `fit`."""
+    return tuple(name for name in protocols().values() if name != "fit")
 
 
-def _missing(parameters: dict, capabilities: tuple[str, ...]) -> str:
-    for name in parameters:
-        if (needed := needs(name)) and not set(needed) & set(capabilities):
-            return f"no {' or '.join(filter(None, (', '.join(needed[:-1]), needed[-1])))}"
+@cache
+def protocols() -> dict[str, str]:
+    """The method of each protocol in base/capabilities.py, by the protocol's name."""
+    classes = [node for node in source.tree(PACKAGE / "base/capabilities.py").body if isinstance(node, ast.ClassDef)]
+    return {node.name: item.name for node in classes for item in node.body if isinstance(item, ast.FunctionDef)}
+
+
+def evaluations(able: tuple[str, ...]) -> dict[str, str]:
+    """Every metric by name, with "" where a model of these capabilities gets it, else the reason why not."""
+    return {name: why_not(entry.dependencies, able) for name, entry in metrics().items()}
+
+
+def why_not(dependencies: tuple[Dependency, ...], able: tuple[str, ...]) -> str:
+    """Why a model of these capabilities cannot give these arguments; "" where it can."""
+    reasons = {dependency: _why_not(dependency, frozenset(able)) for dependency in dependencies}
+    for dependency, reason in reasons.items():
+        if reason and not dependency.optional:
+            return reason
+    if dependencies and all(dependency.optional for dependency in dependencies) and all(reasons.values()):
+        return f"no {_either(needs(dependencies))}"
     return ""
+
+
+def needs(dependencies: tuple[Dependency, ...]) -> tuple[str, ...]:
+    """The capabilities of which a model must have one for these arguments; of several such sets, the first. Empty for facts."""
+    required = [dependency for dependency in dependencies if not dependency.optional]
+    for dependency in required:
+        if found := _needs(dependency):
+            return found
+    if required:
+        return ()
+    return tuple(dict.fromkeys(name for dependency in dependencies for name in _needs(dependency)))
+
+
+def all_needs(dependencies: tuple[Dependency, ...]) -> list[tuple[str, ...]]:
+    """Every set of capabilities of which a model must have one for these arguments, each once."""
+    required = [dependency for dependency in dependencies if not dependency.optional]
+    found = [part for dependency in required for part in _all_needs(dependency)]
+    if not required and dependencies:
+        found = [needs(dependencies)]
+    return list(dict.fromkeys(found))
+
+
+def depends_on(dependencies: tuple[Dependency, ...], fact: str) -> bool:
+    """Whether these arguments are made of a fact, however far down."""
+    return any(
+        dependency.name == fact
+        or (dependency.name in quantities() and depends_on(quantities()[dependency.name].dependencies, fact))
+        for dependency in dependencies
+    )
+
+
+@cache
+def _why_not(dependency: Dependency, able: frozenset[str]) -> str:
+    if dependency.capabilities:
+        return "" if able & set(dependency.capabilities) else f"no {_either(dependency.capabilities)}"
+    if dependency.name in quantities():
+        return why_not(quantities()[dependency.name].dependencies, tuple(able))
+    if dependency.name not in facts():
+        raise ValueError(f"'{dependency.name}' is an argument of a metric or quantity, and neither a quantity nor a fact")
+    return ""
+
+
+def _needs(dependency: Dependency) -> tuple[str, ...]:
+    if dependency.name in quantities():
+        return needs(quantities()[dependency.name].dependencies)
+    return dependency.capabilities
+
+
+def _all_needs(dependency: Dependency) -> list[tuple[str, ...]]:
+    if dependency.name in quantities():
+        return all_needs(quantities()[dependency.name].dependencies)
+    return [dependency.capabilities] if dependency.capabilities else []
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _files(pattern: str) -> list[Path]:
@@ -199,151 +264,196 @@ def _files(pattern: str) -> list[Path]:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from None
+def _model(path: Path) -> ModelEntry:
+    classes = [node for node in _classes(path) if "fit" in _methods(node, path)]
+    node = _the_one(classes, path, "public class with a `fit` method")
+    able = _methods(node, path)
+    return ModelEntry(
+        **_common(path, node),
+        family=path.parent.name,
+        capabilities=tuple(name for name in capabilities() if name in able),
+        parameters=_hyperparameters(node, path),
+        tags=_tags(node, path),
+    )
 
 
 @cache
-def _entry(path: Path, kind: str, family: str = "") -> Entry:
-    tree = _tree(path)
-    # Models and data sets are classes, metrics and figures functions.
-    wanted = ast.ClassDef if kind in ("models", "datasets") else ast.FunctionDef
-    public = [node for node in tree.body if isinstance(node, wanted) and not node.name.startswith("_")]
-    if kind == "models":
-        public = [node for node in public if "fit" in _methods(node, path)]
-    elif wanted is ast.FunctionDef:
-        public = [node for node in public if node.name == path.stem]
-    if len(public) != 1:
-        thing = f"function `{path.stem}`" if wanted is ast.FunctionDef else "public class"
-        able = " with a `fit` method" if kind == "models" else ""
-        raise ValueError(f"{path}: exactly one {thing}{able} is needed, {len(public)} found")
-    node = public[0]
-    if wanted is ast.ClassDef:
-        able = _methods(node, path)
-        signature = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
-    else:
-        able, signature = set(), node
-    own = _attributes(node, path) if wanted is ast.ClassDef else {}
-    own |= _tags(node, path) if kind == "models" else {}
-    return Entry(
-        name=path.stem,
-        kind=kind,
-        family=family,
-        path=path,
-        public=node.name,
-        summary=(ast.get_docstring(tree) or "").split("\n")[0],
-        capabilities=tuple(verb for verb in capabilities() if verb in able) if kind == "models" else (),
-        parameters=_parameters(signature, path),
-        constants=_constants(tree),
-        discriminative_counterpart=own.get("discriminative_counterpart", ""),
-        images_only=own.get("images_only", False),
-        needs_known_distribution=own.get("needs_known_distribution", False),
-        table=own.get("table", False),
-        distribution=own.get("distribution", ""),
+def _dataset(path: Path) -> DatasetEntry:
+    node = _the_one(_classes(path), path, "public class")
+    said = _attributes(node, path, ("table", "distribution"))
+    return DatasetEntry(
+        **_common(path, node),
+        parameters=_hyperparameters(node, path),
+        table=bool(said.get("table", False)),
+        distribution=str(said.get("distribution", "")),
     )
+
+
+@cache
+def _metric(path: Path) -> MetricEntry:
+    node = _function(path)
+    said = source.constants(path)
+    for name in ("HIGHER_IS_BETTER", "UNIT"):
+        if name not in said:
+            raise SourceError(path, 1, f"a metric states {name} = ... with a literal value")
+    optional = {each.name: said[each.name.upper()] for each in fields(MetricEntry) if each.name.upper() in said}
+    return MetricEntry(**_common(path, node), dependencies=_dependencies(node, path), **optional)  # type: ignore[arg-type]
+
+
+@cache
+def _figure(path: Path) -> FigureEntry:
+    said = source.constants(path)
+    return FigureEntry(**_common(path, _function(path)), **({"order": said["ORDER"]} if "ORDER" in said else {}))  # type: ignore[arg-type]
+
+
+def _common(path: Path, node: ast.ClassDef | ast.FunctionDef) -> dict:
+    return {"name": path.stem, "path": path, "public": node.name, "summary": source.summary(path)}
+
+
+def _classes(path: Path) -> list[ast.ClassDef]:
+    return [node for node in source.tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+
+
+def _function(path: Path) -> ast.FunctionDef:
+    functions = [node for node in source.tree(path).body if isinstance(node, ast.FunctionDef) and node.name == path.stem]
+    return _the_one(functions, path, f"function `{path.stem}`")
+
+
+def _the_one(nodes: list, path: Path, what: str):
+    if len(nodes) != 1:
+        raise ValueError(f"{path}: exactly one {what} is needed, {len(nodes)} found")
+    return nodes[0]
 
 
 def _methods(node: ast.ClassDef, path: Path) -> set[str]:
     """Names of the methods of a class, with those that it inherits from classes of this package."""
-    return {item.name for part, _ in _lineage(node, path) for item in part.body if isinstance(item, ast.FunctionDef)}
+    found = set()
+    for part, where in source.lineage(node, path):
+        for item in part.body:
+            name, _ = source.assignment(item)
+            if name in protocols().values():
+                raise SourceError(
+                    where, item.lineno, f"the capability `{name}` is assigned: write it as a method, def {name}(self, ...)"
+                )
+            if isinstance(item, ast.FunctionDef):
+                found.add(item.name)
+    return found
 
 
-def _attributes(node: ast.ClassDef, path: Path) -> dict[str, object]:
-    """Class attributes that are literals, by name, with those that it inherits from classes of this package."""
+def _tags(node: ast.ClassDef, path: Path) -> Tags:
+    """The class's own `tags = Tags(...)`, or those of the nearest of its base classes that has them."""
+    known = {each.name for each in fields(Tags)}
+    for part, where in source.lineage(node, path):
+        found = None
+        for item in part.body:
+            name, value = source.assignment(item)
+            if name in known:
+                raise SourceError(where, item.lineno, f"`{name}` is a tag: write tags = Tags({name}=...)")
+            if name != "tags":
+                continue
+            if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "Tags"):
+                raise SourceError(where, item.lineno, "tags: write tags = Tags(...) with literal arguments")
+            said = source.literal_keywords(value, where, "Tags")
+            if unknown := set(said) - known:
+                raise SourceError(
+                    where, item.lineno, f"Tags has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+                )
+            found = found or Tags(**said)  # type: ignore[arg-type]
+        if found is not None:
+            return found
+    return Tags()
+
+
+def _attributes(node: ast.ClassDef, path: Path, names: tuple[str, ...]) -> dict[str, object]:
+    """Some class attributes by name, the nearest definition of each."""
     found: dict[str, object] = {}
-    for part, _ in _lineage(node, path):
+    for part, where in source.lineage(node, path):
         for item in part.body:
-            if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
-                found.setdefault(item.targets[0].id, _literal(item.value))
+            name, value = source.assignment(item)
+            if name not in names or name in found:
+                continue
+            if value is None or not source.is_literal(value):
+                raise SourceError(where, item.lineno, f"`{name}` must be a literal: {name} = ...")
+            found[name] = ast.literal_eval(value)
     return found
 
 
-def _tags(node: ast.ClassDef, path: Path) -> dict[str, object]:
-    """The arguments of `tags = Tags(...)`, of the class itself or of the nearest of its base classes that has it."""
-    for part, _ in _lineage(node, path):
-        for item in part.body:
-            if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name) and item.targets[0].id == "tags":
-                assert isinstance(item.value, ast.Call)
-                return {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in item.value.keywords}
-    return {}
-
-
-def _lineage(node: ast.ClassDef, path: Path) -> list[tuple[ast.ClassDef, Path]]:
-    """A class and the classes of this package that it inherits from, each with its file, nearest first."""
-    found = [(node, path)]
-    for base in node.bases:
-        if isinstance(base, ast.Name) and (parent := _class(base.id, path)):
-            found += _lineage(*parent)
+def _hyperparameters(node: ast.ClassDef, path: Path) -> dict[str, Parameter]:
+    """The arguments of `__init__`, those of a group (`optimization: Optimization = Optimization(steps=...)`) one by one."""
+    signature = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
+    if signature is None:
+        return {}
+    if signature.args.vararg or signature.args.kwarg:
+        raise SourceError(path, signature.lineno, "__init__ takes * or ** arguments: name each hyperparameter")
+    arguments = [argument for argument in signature.args.posonlyargs + signature.args.args if argument.arg != "self"]
+    defaults = [None] * (len(arguments) - len(signature.args.defaults)) + list(signature.args.defaults)
+    pairs = [*zip(arguments, defaults), *zip(signature.args.kwonlyargs, signature.args.kw_defaults)]
+    found = {}
+    for argument, default in pairs:
+        if isinstance(default, ast.Call):
+            found |= _group(default, path)
+        else:
+            annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+            found[argument.arg] = Parameter(argument.arg, annotation, _value(default, path))
     return found
 
 
-def _class(name: str, path: Path) -> tuple[ast.ClassDef, Path] | None:
-    """The class that a file means by a name, and the file that defines it; None where that is none of this package."""
-    for node in _tree(path).body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return node, path
-        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-            source = _module_file(node.module or "")
-            return _class(name, source) if source else None
+def _group(call: ast.Call, path: Path) -> dict[str, Parameter]:
+    group = source.find_class(call.func.id, path) if isinstance(call.func, ast.Name) else None
+    if group is None:
+        raise SourceError(
+            path, call.lineno, f"the default `{ast.unparse(call)}` is neither a literal nor a group of this package"
+        )
+    given = source.literal_keywords(call, path, group[0].name)
+    found = {}
+    for item in group[0].body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            name = item.target.id
+            default = given[name] if name in given else _value(item.value, group[1])
+            found[name] = Parameter(name, ast.unparse(item.annotation), default)
+    return found
+
+
+def _value(node: ast.expr | None, path: Path) -> object:
+    if node is None:
+        return None
+    return ast.literal_eval(node) if source.is_literal(node) else ast.unparse(node)
+
+
+def _decorator(node: ast.FunctionDef, path: Path) -> ast.Call | None:
+    for decorator in node.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if isinstance(called, ast.Name) and called.id == "quantity":
+            if not isinstance(decorator, ast.Call):
+                raise SourceError(path, decorator.lineno, "write @quantity(...), with parentheses")
+            return decorator
     return None
 
 
-def _parameters(function: ast.FunctionDef | None, path: Path) -> dict[str, Parameter]:
-    if function is None:
-        return {}
-    arguments = [a for a in function.args.posonlyargs + function.args.args if a.arg != "self"]
-    defaults: list = [None] * (len(arguments) - len(function.args.defaults)) + function.args.defaults
-    pairs = [*zip(arguments, defaults), *zip(function.args.kwonlyargs, function.args.kw_defaults)]
-    found = {}
-    for a, default in pairs:
-        if isinstance(default, ast.Call) and isinstance(default.func, ast.Name) and (group := _class(default.func.id, path)):
-            given = {keyword.arg: _literal(keyword.value) for keyword in default.keywords}
-            for item in group[0].body:
-                if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                    name = item.target.id
-                    found[name] = Parameter(name, ast.unparse(item.annotation), given.get(name, _literal(item.value)))
-        else:
-            found[a.arg] = Parameter(a.arg, ast.unparse(a.annotation) if a.annotation else "", _literal(default))
-    return found
-
-
-def _constants(tree: ast.Module) -> dict[str, object]:
-    return {
-        node.targets[0].id: _literal(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper()
-    }
-
-
-def _literal(node: ast.expr | None) -> object:
-    try:
-        return ast.literal_eval(node) if node is not None else None
-    except ValueError:
-        return ast.unparse(node)
-
-
-@cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    """Package files that one file imports directly."""
+def _dependencies(node: ast.FunctionDef, path: Path) -> tuple[Dependency, ...]:
+    if node.args.vararg or node.args.kwarg or node.args.kwonlyargs or node.args.posonlyargs:
+        raise SourceError(path, node.lineno, f"`{node.name}` takes plain arguments only, each the name of a quantity or a fact")
+    arguments, defaults = node.args.args, node.args.defaults
+    required = len(arguments) - len(defaults)
     found = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            # `from pofxy import store` names a module, `from pofxy.storage.models import load` a thing inside one: try both.
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        found.extend(file for name in names if (file := _module_file(name)))
+    for i, argument in enumerate(arguments):
+        able = _annotated_capabilities(argument, path) if argument.arg == "model" else ()
+        found.append(Dependency(argument.arg, able, optional=i >= required))
     return tuple(found)
 
 
-def _module_file(module: str) -> Path | None:
-    parts = module.split(".")
-    if parts[0] != PACKAGE.name:
-        return None
-    path = PACKAGE.joinpath(*parts[1:])
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if len(parts) > 1 and file.is_file()), None)
+def _annotated_capabilities(argument: ast.arg, path: Path) -> tuple[str, ...]:
+    """The capabilities that the annotation of `model` names: `SupportsEncode`, or alternatives, `SupportsA | SupportsB`."""
+    parts, waiting = [], [argument.annotation]
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            waiting[:0] = [node.left, node.right]
+        else:
+            parts.append(node.id if isinstance(node, ast.Name) else "")
+    if not all(part in protocols() for part in parts):
+        known = ", ".join(protocols())
+        raise SourceError(
+            path, argument.lineno, f"annotate `model` with a protocol of base/capabilities.py, or several by |: {known}"
+        )
+    return tuple(protocols()[part] for part in parts if protocols()[part] != "fit")

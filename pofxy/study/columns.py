@@ -1,7 +1,7 @@
 """The columns of the tables in results/report: a public contract, as is their order. Standard library only."""
 
 # What a score says of itself, and in scores.csv whose it is.
-SCORE = ("metric", "value", "ci_low", "ci_high", "higher_is_better", "unit", "estimator", "split", "n")
+SCORE = ("metric", "value", "ci_low", "ci_high", "higher_is_better", "unit", "estimator", "bound", "split", "n")
 WHOSE = ("dataset", "model", "family", "seed")
 # `position`: 0 where the value is that of the floor `real_train`, 1 where it is that of the ceiling.
 SCORES = (*WHOSE, *SCORE, "position")

@@ -4,13 +4,36 @@ import difflib
 import statistics
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from pofxy.study import catalog
+from pofxy.study import catalog, fingerprint
 from pofxy.study.run import Run
 
 # Keys of a model's settings that are not hyper-parameters: what it is a variant of, and what its job may use.
 RESERVED = ("of", "threads", "time_limit")
+# Keys and arguments of earlier versions, and what they are called now.
+RENAMED = {
+    "outliers": "ood_datasets",
+    "average": "ema_decay",
+    "angle": "degrees",
+    "codes": "latent_dim",
+    "components": "n_components",
+    "couplings": "n_couplings",
+    "draws": "n_importance_samples",
+    "inverse_penalty": "C",
+    "leaves": "max_leaf_nodes",
+    "max_iterations": "max_iter",
+    "min_leaf": "min_samples_leaf",
+    "neighbors": "n_neighbors",
+    "pixels": "max_features",
+    "rounds": "max_iter",
+    "scales": "n_scales",
+    "shift": "translate",
+    "steps_per_scale": "n_flow_steps",
+    "stretch": "scale",
+    "trees": "n_estimators",
+}
 
 
 class ConfigError(ValueError):
@@ -90,15 +113,17 @@ def runs(config: dict) -> list[Run]:
     if not names:
         raise ConfigError("models: nothing is left to train after 'exclude'")
     of = {name: settings.get(name, {}).get("of", name) for name in names}
-    judged = any(uses_feature_net(known[file].capabilities) for file in of.values())
+    samples = any(uses_feature_net(known[file].capabilities) for file in of.values())
     found = []
     for dataset, source in sources(config).items():
-        table, law = kinds[source.of].table, kinds[source.of].distribution
-        fitting = {name: file for name, file in of.items() if not (table and known[file].images_only)}
+        table = kinds[source.of].table
+        fitting = {name: file for name, file in of.items() if not (table and known[file].tags.images_only)}
         if not fitting:
             raise ConfigError(f"models: none of them can be fitted to {dataset}: they need images, and it is a table")
         for name, entry in known.items():
-            wanted = law if entry.needs_known_distribution else judged and not (table and entry.images_only)
+            wanted = samples and not (table and entry.tags.images_only)
+            if entry.tags.needs_known_distribution:
+                wanted = bool(kinds[source.of].distribution)
             if entry.family in ("reference", "feature_net") and wanted:
                 fitting[name] = name
         for name, file in fitting.items():
@@ -108,9 +133,58 @@ def runs(config: dict) -> list[Run]:
     return found
 
 
+@cache
 def uses_feature_net(capabilities: tuple[str, ...]) -> bool:
-    """Whether what a model of these capabilities makes is looked at by the data set's feature net."""
-    return bool({"sample", "sample_text", "inpaint", "decode"} & set(capabilities))
+    """Whether some score or curve of a model of these capabilities is made with the data set's feature net."""
+    return any(
+        not catalog.why_not(entry.dependencies, capabilities) and catalog.depends_on(entry.dependencies, "feature_net")
+        for entry in _evaluated()
+    )
+
+
+def code_of_evaluation(run: Run, feature_net: str | None) -> dict[str, str]:
+    """Fingerprints of all that a run's evaluation is made of, part by part.
+
+    Args:
+        run: that is evaluated.
+        feature_net: the model file of the study's feature net; None where there is none.
+
+    Returns:
+        By "model" and "feature_net" those of the models, and by its path below the package that of each file of a metric or
+        quantity that the model gets.
+    """
+    known = catalog.models()
+    nets = [known[feature_net].path] if feature_net and uses_feature_net(run.capabilities) else []
+    own = {"model": fingerprint.fingerprint(known[run.of].path), "feature_net": fingerprint.fingerprint(*nets)}
+    return own | _code_of_quantities(run.capabilities)
+
+
+@cache
+def _code_of_quantities(capabilities: tuple[str, ...]) -> dict[str, str]:
+    measuring = catalog.PACKAGE / "evaluation/scores.py"
+    found = {}
+    for entry in (*catalog.metrics().values(), *catalog.quantities().values()):
+        if not catalog.why_not(entry.dependencies, capabilities):
+            more = [measuring] if isinstance(entry, catalog.MetricEntry) else []
+            found[str(entry.path.relative_to(catalog.PACKAGE))] = fingerprint.fingerprint(entry.path, *more)
+    return found
+
+
+def _evaluated() -> list[catalog.MetricEntry | catalog.QuantityEntry]:
+    """What an evaluation shows: metrics and curves."""
+    return [*catalog.metrics().values(), *(entry for entry in catalog.quantities().values() if entry.curve)]
+
+
+def report_files() -> list[Path]:
+    """The code of the report that is found by name and imported nowhere: figures and verdicts."""
+    return [path for folder in ("figures", "verdicts") for path in sorted((catalog.PACKAGE / "report" / folder).glob("*.py"))]
+
+
+def shown_files() -> list[Path]:
+    """The files whose text the report shows: templates, and the docstrings of figures, verdicts, metrics and models."""
+    templates = [path for path in (catalog.PACKAGE / "report").iterdir() if path.suffix in (".j2", ".css", ".js")]
+    entries = [*catalog.metrics().values(), *catalog.models().values()]
+    return [*templates, *report_files(), *(entry.path for entry in entries)]
 
 
 def learns(config: dict, run: Run) -> bool:
@@ -134,7 +208,7 @@ def subsets(config: dict, run: Run) -> dict:
 
 
 def _in_steps(run: Run) -> bool:
-    return "steps" in catalog.models()[run.of].parameters
+    return catalog.models()[run.of].tags.trained_in_steps
 
 
 def hyperparameters(config: dict, model: str) -> dict:
@@ -154,7 +228,9 @@ def _check_arguments(where: str, given: dict, parameters: dict) -> None:
 
 
 def nearest(name: str, known) -> str:
-    """The end of an error line: the known name that is most like this one, or all of them."""
+    """The end of an error line: what a name of an earlier version is called now, else the most similar known name, else all."""
+    if RENAMED.get(name) in known:
+        return f"; it is called '{RENAMED[name]}' now"
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     return f"; did you mean '{match[0]}'?" if match else f"; there is: {', '.join(sorted(known))}"
 
@@ -169,14 +245,14 @@ def local_files(source: Source) -> list[str]:
     return sorted(str(file) for file in path.iterdir() if file.is_file()) if path.is_dir() else [str(path)]
 
 
-def outliers(config: dict, dataset: str) -> list[str]:
-    """The data sets of the study whose images are the outliers of this one: what `outliers` says, one or none."""
-    known, kinds, wanted = sources(config), catalog.datasets(), config.get("outliers", {})
+def ood_datasets(config: dict, dataset: str) -> list[str]:
+    """The data sets of the study whose images are out of distribution for this one: what `ood_datasets` names, one or none."""
+    known, kinds, wanted = sources(config), catalog.datasets(), config.get("ood_datasets", {})
     for name in {*wanted, *wanted.values()}:
         if name not in known:
-            raise ConfigError(f"outliers: unknown data set '{name}'{nearest(name, known)}")
+            raise ConfigError(f"ood_datasets: unknown data set '{name}'{nearest(name, known)}")
         if kinds[known[name].of].table:
-            raise ConfigError(f"outliers: {name} is a table, and outliers are told among images")
+            raise ConfigError(f"ood_datasets: {name} is a table; out-of-distribution images are images")
     return [wanted[dataset]] if dataset in wanted else []
 
 

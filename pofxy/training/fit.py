@@ -33,7 +33,7 @@ def fit(
     hyperparameters: dict,
     data: TrainingData,
     outputs: Outputs,
-    sources: list[str],
+    code: str,
     time_limit: float,
     origin: dict,
     tracker,
@@ -61,7 +61,7 @@ def fit(
     trainer = Trainer(
         snapshots=snapshots,
         checkpoint=folder / "checkpoint.safetensors",
-        fingerprint=_fingerprint(run, hyperparameters, sources, data),
+        fingerprint=_fingerprint(run, hyperparameters, code, data),
         on_epoch=lambda epoch, metrics: tracker.metrics({f"epoch/{name}": value for name, value in metrics.items()}, step=epoch),
         log=lambda line: job.progress(f"{run.key}: {line}"),
     )
@@ -104,9 +104,8 @@ def _save(snapshots: SampleMonitor, folder: Path) -> None:
             np.save(temporary / "samples.npy", torch.stack([images for _, images in snapshots.shown]).numpy())
 
 
-def _fingerprint(run: Run, hyperparameters: dict, sources: list[str], data: TrainingData) -> str:
+def _fingerprint(run: Run, hyperparameters: dict, code: str, data: TrainingData) -> str:
     digest = hashlib.sha256(repr((run, sorted(hyperparameters.items()), data.spec, len(data.x))).encode())
-    for source in sorted(sources):
-        digest.update(Path(source).read_bytes())
+    digest.update(code.encode())
     digest.update(data.y.numpy().tobytes())
     return digest.hexdigest()

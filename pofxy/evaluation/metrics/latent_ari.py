@@ -16,10 +16,10 @@ HIGHEST = 1.0
 BOOTSTRAP = 100
 
 
-def latent_ari(code_clusters, y):
-    """The adjusted Rand index and its standard error; code_clusters (N,), y (N,)."""
+def latent_ari(latent_clusters, y):
+    """The adjusted Rand index and its standard error; latent_clusters (N,), y (N,)."""
     from sklearn.metrics import adjusted_rand_score
 
     rows = np.random.default_rng(0).integers(len(y), size=(BOOTSTRAP, len(y)))
-    drawn = [adjusted_rand_score(y[row], code_clusters[row]) for row in rows]
-    return float(adjusted_rand_score(y, code_clusters)), float(np.std(drawn, ddof=1))
+    drawn = [adjusted_rand_score(y[row], latent_clusters[row]) for row in rows]
+    return float(adjusted_rand_score(y, latent_clusters)), float(np.std(drawn, ddof=1))

@@ -17,10 +17,10 @@ HIGHEST = 1.0
 BOOTSTRAP = 100
 
 
-def latent_nmi(code_clusters, y):
-    """The normalised mutual information and its standard error; code_clusters (N,), y (N,)."""
+def latent_nmi(latent_clusters, y):
+    """The normalised mutual information and its standard error; latent_clusters (N,), y (N,)."""
     from sklearn.metrics import normalized_mutual_info_score
 
     rows = np.random.default_rng(0).integers(len(y), size=(BOOTSTRAP, len(y)))
-    drawn = [normalized_mutual_info_score(y[row], code_clusters[row]) for row in rows]
-    return float(normalized_mutual_info_score(y, code_clusters)), float(np.std(drawn, ddof=1))
+    drawn = [normalized_mutual_info_score(y[row], latent_clusters[row]) for row in rows]
+    return float(normalized_mutual_info_score(y, latent_clusters)), float(np.std(drawn, ddof=1))

@@ -1,34 +1,37 @@
-"""Adversarial attacks: the test images, changed by at most epsilon in each number so that the classifier errs.
+"""Adversarial attacks: accuracy on test images that were changed by at most epsilon in each value, so that the classifier errs.
 
     margin(x) = max_{k != y} s_k(x) - s_y(x)
     FGSM:   x' = clip(x + e sign grad margin(x))
     PGD:    x' <- clip(x' + a sign grad margin(x')),  kept within e of x,  from a random start
 
-FGSM is one step; PGD takes STEPS of them with a = 2.5 e / STEPS. Both climb the margin of the scores rather than the loss,
-whose gradient is 0 in floating point where a classifier is sure of itself. Sources: Goodfellow, Shlens, Szegedy, ICLR 2015;
-Madry et al., ICLR 2018; the margin is N. Carlini, D. Wagner, "Towards evaluating the robustness of neural networks", S&P 2017,
-f_6.
+The fast gradient sign method (FGSM) takes one step; projected gradient descent (PGD) takes STEPS of them with a = 2.5 e / STEPS. Both
+increase the margin of the scores rather than the loss, whose gradient is 0 in floating point where a classifier is very confident.
+
+References: I. Goodfellow, J. Shlens, C. Szegedy, ICLR 2015, https://arxiv.org/abs/1412.6572; A. Madry et al., ICLR 2018,
+https://arxiv.org/abs/1706.06083; the margin is f_6 of N. Carlini, D. Wagner, "Towards evaluating the robustness of neural
+networks", S&P 2017, https://arxiv.org/abs/1608.04644.
 """
 
 import torch
+from torch import Tensor
 
+from pofxy.base.capabilities import SupportsDecisionFunction
 from pofxy.base.prediction import device_of, evaluation_mode
-from pofxy.evaluation.quantities import ProbeResult, generator
+from pofxy.evaluation.quantity import ProbeResult, fixed_generator, quantity
 
-CURVE = "adversarial"
-UNIT = "accuracy"
-NEEDS = ("decision_function",)
-IMAGES_ONLY = False
 RADII = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2)
 STEPS = 10
 BATCH = 256
 
 
-def adversarial_attack(model, x, y):
-    """Where predict is right, of x (N, ...), y (N,) under FGSM and PGD at every radius."""
-    start = torch.rand(x.shape, generator=generator()) * 2 - 1
+@quantity(rows="test", curve="adversarial", unit="accuracy")
+def adversarial_attack(model: SupportsDecisionFunction, x_probe: Tensor, y_probe: Tensor) -> ProbeResult:
+    """Where `predict` is right under FGSM and PGD at every radius; x_probe (P, ...), y_probe (P,)."""
+    start = torch.rand(x_probe.shape, generator=fixed_generator()) * 2 - 1
     with evaluation_mode(model):
-        parts = [_rightness(model, *part) for part in zip(x.split(BATCH), y.split(BATCH), start.split(BATCH), strict=True)]
+        parts = [
+            _rightness(model, *part) for part in zip(x_probe.split(BATCH), y_probe.split(BATCH), start.split(BATCH), strict=True)
+        ]
     return ProbeResult(torch.cat(parts), ("FGSM", "PGD"), RADII)
 
 
@@ -40,11 +43,11 @@ def _rightness(model, x, y, start):
     fgsm, pgd = [], []
     for radius in RADII:
         fgsm.append(_right(model, (x + radius * slope).clamp(0, 1), y))
-        found = (x + radius * start).clamp(0, 1)
+        attacked = (x + radius * start).clamp(0, 1)
         for _ in range(STEPS if radius else 0):
-            found = found + 2.5 * radius / STEPS * _slope(model, found, y)
-            found = torch.maximum(torch.minimum(found, x + radius), x - radius).clamp(0, 1)
-        pgd.append(_right(model, found, y))
+            attacked = attacked + 2.5 * radius / STEPS * _slope(model, attacked, y)
+            attacked = torch.maximum(torch.minimum(attacked, x + radius), x - radius).clamp(0, 1)
+        pgd.append(_right(model, attacked, y))
     return torch.stack([torch.stack(fgsm, 1), torch.stack(pgd, 1)], 1).cpu()
 
 

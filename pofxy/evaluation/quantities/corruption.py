@@ -1,28 +1,30 @@
-"""Corruptions: the test images under noise, blur, occlusion, shift, rotation, contrast and inversion, at five severities.
+"""Corruptions: accuracy under noise, blur, occlusion, translation, rotation, low contrast and inversion, at five severities.
 
     right_n(c, s) = [predict(corrupt_c(x_n, s)) = y_n],      s = 0 (clean), 1, .. 5
 
-Lengths are shares of the image, so that a severity means the same at 8 pixels and at 64. What comes out is an image of the same
-grey levels again. Source of the idea: D. Hendrycks, T. Dietterich, ICLR 2019.
+Lengths are shares of the image, so that a severity means the same at 8 pixels and at 64. Corrupted images are rounded to the same
+gray levels again.
+
+Source of the idea: D. Hendrycks, T. Dietterich, ICLR 2019, https://arxiv.org/abs/1903.12261.
 """
 
 import math
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from pofxy.base.capabilities import SupportsPredict
+from pofxy.base.data import DataSpec
 from pofxy.base.prediction import predict_batched
-from pofxy.evaluation.quantities import ProbeResult, generator
+from pofxy.evaluation.quantity import ProbeResult, fixed_generator, quantity
 
-CURVE = "robustness"
-UNIT = "accuracy"
-NEEDS = ("predict",)
-IMAGES_ONLY = True
 SEVERITIES = (0, 1, 2, 3, 4, 5)
 
 
-def corruption(model, x, y, spec):
-    """Where predict is right, of x (N, C, H, W), y (N,) for every corruption of this file."""
+@quantity(rows="test", images_only=True, curve="robustness", unit="accuracy")
+def corruption(model: SupportsPredict, x_probe: Tensor, y_probe: Tensor, spec: DataSpec) -> ProbeResult:
+    """Where `predict` is right under every corruption and severity; x_probe (P, C, H, W), y_probe (P,)."""
     corruptions = {
         "gaussian_noise": _noisy,
         "blur": _blurred,
@@ -32,9 +34,9 @@ def corruption(model, x, y, spec):
         "contrast": _flattened,
         "inversion": _inverted,
     }
-    clean = predict_batched(model, "predict", x) == y
+    clean = predict_batched(model, "predict", x_probe) == y_probe
     right = [
-        torch.stack([clean, *(_right(model, corrupt(x, severity), y, spec) for severity in SEVERITIES[1:])], 1)
+        torch.stack([clean, *(_right(model, corrupt(x_probe, severity), y_probe, spec) for severity in SEVERITIES[1:])], 1)
         for corrupt in corruptions.values()
     ]
     return ProbeResult(torch.stack(right, 1), tuple(corruptions), SEVERITIES)
@@ -47,7 +49,7 @@ def _right(model, x, y, spec):
 
 def _noisy(x, severity):
     """Independent noise, sigma .08 to .4."""
-    return x + 0.08 * severity * torch.randn(x.shape, generator=generator())
+    return x + 0.08 * severity * torch.randn(x.shape, generator=fixed_generator())
 
 
 def _blurred(x, severity):
@@ -65,7 +67,7 @@ def _occluded(x, severity):
     """A square of 15 to 55 % of the smaller side, at a random place, in middle grey."""
     side = max(1, round((0.05 + 0.1 * severity) * min(x.shape[2:])))
     top, left = (
-        torch.rand(2, len(x), 1, 1, generator=generator()) * (torch.tensor(x.shape[2:]) - side + 1).view(2, 1, 1, 1)
+        torch.rand(2, len(x), 1, 1, generator=fixed_generator()) * (torch.tensor(x.shape[2:]) - side + 1).view(2, 1, 1, 1)
     ).long()
     rows, columns = torch.arange(x.shape[2])[:, None], torch.arange(x.shape[3])
     inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)  # (N, H, W)
@@ -74,14 +76,14 @@ def _occluded(x, severity):
 
 def _shifted(x, severity):
     """By 4 to 20 % of the side, in a random direction; the border is repeated."""
-    angle = 2 * math.pi * torch.rand(len(x), generator=generator())
+    angle = 2 * math.pi * torch.rand(len(x), generator=fixed_generator())
     # The sampling grid runs from -1 to 1: a side is 2 long.
     return _moved(x, torch.zeros(len(x)), 0.08 * severity * torch.stack([angle.cos(), angle.sin()], 1))
 
 
 def _rotated(x, severity):
     """By 12 to 60 degrees, to the left or to the right, about the middle."""
-    side = torch.randint(0, 2, (len(x),), generator=generator()) * 2 - 1
+    side = torch.randint(0, 2, (len(x),), generator=fixed_generator()) * 2 - 1
     return _moved(x, side * math.radians(12) * severity, torch.zeros(len(x), 2))
 
 

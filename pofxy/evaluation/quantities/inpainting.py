@@ -1,27 +1,24 @@
-"""Inpainting: test images with a part hidden, and how far what the model puts there lies from what was there.
+"""Inpainting: squared error of what the model fills in for hidden pixels, against the pixels that were there.
 
-    e_n = 1 / |hidden| sum_(i hidden) (f_i(x_n) - x_ni)^2,     hidden: the lower half; the centre, half as high and as wide as
+    e_n = 1 / |hidden| sum_(i hidden) (f_i(x_n) - x_ni)^2,     hidden: the lower half; the center, half as high and as wide as
                                                                the image; half the pixels, at random
 
 Source of the idea: D. J. Rezende, S. Mohamed, D. Wierstra, "Stochastic backpropagation and approximate inference in deep
-generative models", ICML 2014.
+generative models", ICML 2014, https://arxiv.org/abs/1401.4082.
 """
 
 import torch
+from torch import Tensor
 
-from pofxy.evaluation.quantities import ProbeResult
-from pofxy.evaluation.quantities._inpainting import CONDITIONS, filled_in
-
-CURVE = "inpainting"
-UNIT = "squared intensity"
-NEEDS = ("inpaint",)
-IMAGES_ONLY = True
+from pofxy.evaluation.quantities.inpainted import MASKS
+from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
-def inpainting(model, x):
-    """Mean squared error of each image over its hidden pixels, (N, 3, 1); x (N, C, H, W)."""
+@quantity(rows="test", images_only=True, curve="inpainting", unit="squared intensity")
+def inpainting(x_probe: Tensor, inpainted: list[tuple[Tensor, Tensor]]) -> ProbeResult:
+    """Mean squared error of each image over its hidden pixels, (P, 3, 1); x_probe (P, C, H, W)."""
     errors = []
-    for known, filled in filled_in(model, x):
+    for known, filled in inpainted:
         hidden = ~known.flatten(1)
-        errors.append((((filled - x) ** 2).flatten(1) * hidden).sum(1) / hidden.sum(1))
-    return ProbeResult(torch.stack(errors, 1)[:, :, None], CONDITIONS, (0.0,))
+        errors.append((((filled - x_probe) ** 2).flatten(1) * hidden).sum(1) / hidden.sum(1))
+    return ProbeResult(torch.stack(errors, 1)[:, :, None], MASKS, (0.0,))

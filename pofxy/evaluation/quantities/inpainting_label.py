@@ -1,24 +1,22 @@
-"""Reading after inpainting: whether the data set's feature net still reads the label of an image whose hidden part was filled in.
+"""Labels after inpainting: whether the feature net still recognizes the label of an image whose hidden part was filled in.
 
     right_n = [argmax_k p(k | x_n, its hidden pixels by the model) = y_n]
 
-The masks are those of `inpainted`. Where several fillings are as likely as the truth, the squared error blames a model for a
-choice; the label is what its choice should not change.
+The masks are those of `inpainting`. Where several completions are as likely as the truth, the squared error penalizes a model for its
+choice; the label is what the choice should not change.
 """
 
 import torch
+from torch import Tensor
 
+from pofxy.base.capabilities import SupportsPredictProba
 from pofxy.base.prediction import predict_batched
-from pofxy.evaluation.quantities import ProbeResult
-from pofxy.evaluation.quantities._inpainting import CONDITIONS, filled_in
-
-CURVE = "inpainting_labels"
-UNIT = "accuracy"
-NEEDS = ("inpaint",)
-IMAGES_ONLY = True
+from pofxy.evaluation.quantities.inpainted import MASKS
+from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
-def inpainting_label(model, x, y, judge):
-    """Whether the judge reads the label y (N,), (N, 3, 1) bool; x (N, C, H, W)."""
-    right = [predict_batched(judge, "predict_proba", filled).argmax(1) == y for _, filled in filled_in(model, x)]
-    return ProbeResult(torch.stack(right, 1)[:, :, None], CONDITIONS, (0.0,))
+@quantity(rows="test", images_only=True, curve="inpainting_labels", unit="accuracy")
+def inpainting_label(y_probe: Tensor, inpainted: list[tuple[Tensor, Tensor]], feature_net: SupportsPredictProba) -> ProbeResult:
+    """Whether the feature net recognizes the label, (P, 3, 1) bool."""
+    right = [predict_batched(feature_net, "predict_proba", filled).argmax(1) == y_probe for _, filled in inpainted]
+    return ProbeResult(torch.stack(right, 1)[:, :, None], MASKS, (0.0,))

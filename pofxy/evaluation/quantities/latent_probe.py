@@ -1,13 +1,15 @@
-"""Codes and labels: how well the labels can be read off the codes by simple means, with few labels and with many.
+"""Latent probes: how well labels can be predicted from the latents by simple classifiers, with few labels and with many.
 
-    linear probe:  softmax regression (C = 1, never tuned) on codes of mean 0 and variance 1
-    k-NN:          k = 1 where one image of each class has a label, 5 else, by Euclidean distance between the codes as they are
+    linear probe:  softmax regression (C = 1, never tuned) on latents of mean 0 and variance 1
+    k-NN:          k = 1 where one image of each class has a label, 5 else, by Euclidean distance between the unscaled latents
 
-The variance is that of the code as a whole: scaled one by one, dimensions that a model does not use would count as much as
-those it does. Principal components of the pixels, as many as the code has dimensions, go through the same: what a code gains
-it must gain over them. Scale and components are learned from all train rows, whose labels they do not need. Where few are
-labelled, the value of an image is the share of DRAWS draws of the labelled rows in which it was right. Source of linear
-probes: G. Alain, Y. Bengio, "Understanding intermediate layers using linear classifier probes", ICLR workshops 2017.
+The variance is that of the latent vector as a whole: scaled one by one, dimensions that a model does not use would count as much as
+those it does. Principal components of the pixels, as many as the latents have dimensions, are the baseline: what a model gains it
+must gain over them. Scale and components are learned from all train rows, whose labels they do not need. Where few are labelled, the
+value of an image is the share of DRAWS sets of labelled rows with which its prediction was right.
+
+Source of linear probes: G. Alain, Y. Bengio, "Understanding intermediate layers using linear classifier probes", ICLR workshops 2017,
+https://arxiv.org/abs/1610.01644.
 """
 
 import warnings
@@ -18,32 +20,35 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
 
+from pofxy.base.capabilities import SupportsEncode
 from pofxy.base.prediction import predict_batched
-from pofxy.evaluation.quantities import ProbeResult, generator
+from pofxy.evaluation.quantity import ProbeResult, fixed_generator, quantity
 
-CURVE = "latent_probe"
-UNIT = "accuracy"
-NEEDS = ("encode",)
-IMAGES_ONLY = False
 # Labels for each class, before all of them.
 FEW = (1, 10)
 DRAWS = 5
 # Train rows that are used: more of them would move a probe of so few numbers by little.
-ROWS = 5000
+MAX_ROWS = 5000
 # Steps of the softmax regression at most; a probe that still moves then is not sharper for more of them.
 STEPS = 200
 
 
-def latent_probe(model, x, y, x_train, y_train):
-    """Accuracy of each image by every probe and number of labels for each class; x (N, ...), y (N,)."""
-    x_train, y, y_train = x_train[:ROWS], y.numpy(), y_train[:ROWS].numpy()
-    codes = [predict_batched(model, "encode", rows).flatten(1).float().numpy() for rows in (x_train, x)]  # (M, Z), (N, Z)
-    pixels = [rows.flatten(1).float().numpy() for rows in (x_train, x)]  # (M, D), (N, D)
-    components = PCA(min(codes[0].shape[1], *pixels[0].shape), random_state=0).fit(pixels[0])
+@quantity(rows="test", curve="latent_probe", unit="accuracy")
+def latent_probe(
+    model: SupportsEncode, x_probe: Tensor, y_probe: Tensor, x_train_subset: Tensor, y_train_subset: Tensor
+) -> ProbeResult:
+    """Where every probe is right, by the number of labels for each class; x_probe (P, ...), y_probe (P,)."""
+    x_train = x_train_subset[:MAX_ROWS]
+    y = y_probe.numpy()
+    y_train = y_train_subset[:MAX_ROWS].numpy()
+    latents = [predict_batched(model, "encode", rows).flatten(1).float().numpy() for rows in (x_train, x_probe)]  # (M, Z), (P, Z)
+    pixels = [rows.flatten(1).float().numpy() for rows in (x_train, x_probe)]  # (M, D), (P, D)
+    components = PCA(min(latents[0].shape[1], *pixels[0].shape), random_state=0).fit(pixels[0])
     draws = _labelled(y_train)
     values = []  # four of (N, places)
-    for train, test in (codes, [components.transform(rows) for rows in pixels]):
+    for train, test in (latents, [components.transform(rows) for rows in pixels]):
         mean, scale = train.mean(0), np.sqrt(train.var(0).mean()) + 1e-12
         for probe, known, asked in (
             (_linear_probe, (train - mean) / scale, (test - mean) / scale),
@@ -58,7 +63,7 @@ def latent_probe(model, x, y, x_train, y_train):
 def _labelled(y):
     """Sets of rows, by the mean number of labels that they give a class; those of a draw hold one another."""
     classes = np.unique(y)
-    random = generator()
+    random = fixed_generator()
     orders = [torch.randperm(len(y), generator=random).numpy() for _ in range(DRAWS)]
     most = len(y) / len(classes)
     found = {

@@ -1,22 +1,26 @@
-"""Outliers by energy: whether a classifier's scores are smaller for noise, negatives, shuffled images and other data.
+"""Out-of-distribution (OOD) detection by energy: whether a classifier's scores are smaller for images that are not from the data.
 
     s(x) = log sum_k exp f_k(x),      f the scores of `decision_function`; -s(x) is the free energy
 
-It is defined for every model with scores. Where softmax(f) is p(y | x), it is the energy of W. Liu, X. Wang, J. Owens, Y. Li,
-"Energy-based out-of-distribution detection", NeurIPS 2020; where f is log p(x, y), it is log p(x); where f are margins or
-regressions on the classes, it is a soft maximum of them, and no energy of any law. What is measured is the placement value of
-each test image among the outliers (`_ood`).
+Defined for every model with scores. Where softmax(f) is p(y | x), it is the energy of the reference; where f is log p(x, y), it is
+log p(x); where f are margins or regressions on the classes, it is a soft maximum of them, and no energy of any distribution. The value
+is the placement value of each test image among the OOD images (`_ood`).
+
+Reference: W. Liu, X. Wang, J. Owens, Y. Li, "Energy-based out-of-distribution detection", NeurIPS 2020,
+https://arxiv.org/abs/2010.03759.
 """
 
+from torch import Tensor
+
+from pofxy.base.capabilities import SupportsDecisionFunction
 from pofxy.base.prediction import predict_batched
 from pofxy.evaluation.quantities import _ood
-
-CURVE = "ood_energy"
-UNIT = "AUROC"
-NEEDS = ("decision_function",)
-IMAGES_ONLY = True
+from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
-def ood_energy(model, x, spec, others):
-    """Placement values of x (N, C, H, W) by the free energy, (N, kinds, 1)."""
-    return _ood.placed(lambda images: predict_batched(model, "decision_function", images).logsumexp(1), x, spec, others)
+@quantity(rows="test", images_only=True, curve="ood_energy", unit="AUROC")
+def ood_energy(model: SupportsDecisionFunction, x_probe: Tensor, ood_images: dict[str, Tensor]) -> ProbeResult:
+    """Placement values of x_probe (P, C, H, W) by the free energy, (P, kinds, 1)."""
+    return _ood.placement_values(
+        lambda images: predict_batched(model, "decision_function", images).logsumexp(1), x_probe, ood_images
+    )

@@ -1,20 +1,28 @@
-"""Outliers by likelihood: whether noise, negatives, shuffled images and other data are less likely than test images.
+"""Out-of-distribution (OOD) detection by likelihood: whether images that are not from the data are less likely than test images.
 
     s(x) = log p(x), or the model's bound of it
 
-What is measured is the placement value of each test image among the outliers (`_ood`). Source: C. M. Bishop, "Novelty
-detection and neural network validation", IEE Proceedings 1994. E. Nalisnick et al., "Do deep generative models know what they
-don't know?", ICLR 2019, found it to fail on simpler images.
+The value is the placement value of each test image among the OOD images (`_ood`).
+
+References: C. M. Bishop, "Novelty detection and neural network validation", IEE Proceedings 1994,
+https://doi.org/10.1049/ip-vis:19941330; it fails on simpler images: E. Nalisnick et al., "Do deep generative models know what they
+don't know?", ICLR 2019, https://arxiv.org/abs/1810.09136.
 """
 
+from torch import Tensor
+
+from pofxy.base.capabilities import SupportsLogProb, SupportsLogProbBound, SupportsLogUnnormalized, SupportsLogWeight
+from pofxy.base.data import DataSpec
 from pofxy.evaluation.quantities import _ood
-
-CURVE = "ood_likelihood"
-UNIT = "AUROC"
-NEEDS = ("log_prob", "log_weight", "log_prob_bound", "log_unnormalized")
-IMAGES_ONLY = True
+from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
-def ood_likelihood(model, x, spec, others):
-    """Placement values of x (N, C, H, W) by likelihood, (N, kinds, 1)."""
-    return _ood.placed(lambda images: _ood.log_likelihood(model, images, spec), x, spec, others)
+@quantity(rows="test", images_only=True, curve="ood_likelihood", unit="AUROC")
+def ood_likelihood(
+    model: SupportsLogProb | SupportsLogWeight | SupportsLogProbBound | SupportsLogUnnormalized,
+    x_probe: Tensor,
+    spec: DataSpec,
+    ood_images: dict[str, Tensor],
+) -> ProbeResult:
+    """Placement values of x_probe (P, C, H, W) by likelihood, (P, kinds, 1)."""
+    return _ood.placement_values(lambda images: _ood.log_likelihood(model, images, spec), x_probe, ood_images)

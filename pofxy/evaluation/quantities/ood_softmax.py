@@ -1,20 +1,22 @@
-"""Outliers by confidence: whether a classifier is less sure of noise, negatives, shuffled images and other data.
+"""Out-of-distribution (OOD) detection by confidence: whether a classifier is less confident on images that are not from the data.
 
     s(x) = max_k p(k | x)
 
-What is measured is the placement value of each test image among the outliers (`_ood`). Source: D. Hendrycks, K. Gimpel, "A
-baseline for detecting misclassified and out-of-distribution examples in neural networks", ICLR 2017.
+The value is the placement value of each test image among the OOD images (`_ood`).
+
+Reference: D. Hendrycks, K. Gimpel, "A baseline for detecting misclassified and out-of-distribution examples in neural networks",
+ICLR 2017, https://arxiv.org/abs/1610.02136.
 """
 
+from torch import Tensor
+
+from pofxy.base.capabilities import SupportsPredictProba
 from pofxy.base.prediction import predict_batched
 from pofxy.evaluation.quantities import _ood
-
-CURVE = "ood_softmax"
-UNIT = "AUROC"
-NEEDS = ("predict_proba",)
-IMAGES_ONLY = True
+from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
-def ood_softmax(model, x, spec, others):
-    """Placement values of x (N, C, H, W) by the largest probability, (N, kinds, 1)."""
-    return _ood.placed(lambda images: predict_batched(model, "predict_proba", images).amax(1), x, spec, others)
+@quantity(rows="test", images_only=True, curve="ood_softmax", unit="AUROC")
+def ood_softmax(model: SupportsPredictProba, x_probe: Tensor, ood_images: dict[str, Tensor]) -> ProbeResult:
+    """Placement values of x_probe (P, C, H, W) by the largest probability, (P, kinds, 1)."""
+    return _ood.placement_values(lambda images: predict_batched(model, "predict_proba", images).amax(1), x_probe, ood_images)

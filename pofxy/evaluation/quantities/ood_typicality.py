@@ -1,27 +1,39 @@
-"""Outliers by typicality: whether their likelihood is farther from that of train images than the likelihood of test images is.
+"""Out-of-distribution (OOD) detection by typicality: whether the likelihood of images that are not from the data is farther from that of
+train images than the likelihood of test images is.
 
     s(x) = -|log p(x) - 1/M sum_m log p(x_m)|,      x_m train images
 
-An image may be far too likely: a black one under a model of digits. The test of E. Nalisnick et al., "Detecting
-out-of-distribution inputs to deep generative models using typicality", 2019, for single images. What is measured is the
-placement value of each test image among the outliers (`_ood`).
+An image may be far too likely, as a black one is under a model of digits. The value is the placement value of each test image among
+the OOD images (`_ood`).
+
+Reference: the test for single images of E. Nalisnick et al., "Detecting out-of-distribution inputs to deep generative models using
+typicality", 2019, https://arxiv.org/abs/1906.02994.
 """
 
+from torch import Tensor
+
+from pofxy.base.capabilities import SupportsLogProb, SupportsLogProbBound, SupportsLogUnnormalized, SupportsLogWeight
+from pofxy.base.data import DataSpec
 from pofxy.evaluation.quantities import _ood
+from pofxy.evaluation.quantity import ProbeResult, quantity
 
-CURVE = "ood_typicality"
-UNIT = "AUROC"
-NEEDS = ("log_prob", "log_weight", "log_prob_bound", "log_unnormalized")
-IMAGES_ONLY = True
 # Train images by which the entropy is estimated.
-TRAIN = 500
+MAX_TRAIN_IMAGES = 500
 
 
-def ood_typicality(model, x, spec, x_train, others):
-    """Placement values of x (N, C, H, W) by typicality, (N, kinds, 1)."""
-    usual = _ood.log_likelihood(model, x_train[:TRAIN], spec).double().mean()
+@quantity(rows="test", images_only=True, curve="ood_typicality", unit="AUROC")
+def ood_typicality(
+    model: SupportsLogProb | SupportsLogWeight | SupportsLogProbBound | SupportsLogUnnormalized,
+    x_probe: Tensor,
+    spec: DataSpec,
+    x_train_subset: Tensor,
+    ood_images: dict[str, Tensor],
+) -> ProbeResult:
+    """Placement values of x_probe (P, C, H, W) by typicality, (P, kinds, 1)."""
+    train = x_train_subset[:MAX_TRAIN_IMAGES]
+    usual = _ood.log_likelihood(model, train, spec).double().mean()
 
-    def score(images):
+    def score(images: Tensor) -> Tensor:
         return -(_ood.log_likelihood(model, images, spec).double() - usual).abs()
 
-    return _ood.placed(score, x, spec, others)
+    return _ood.placement_values(score, x_probe, ood_images)

@@ -1,0 +1,1 @@
+from pofxy.evaluation.likelihood import CHAINS, Annealing, anneal  # noqa: F401
