@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
+from pofxy.base.data import DataSpec
 from pofxy.base.prediction import best_device
 from pofxy.data import splits
 from pofxy.storage.models import load_model, load_spec
@@ -44,7 +47,8 @@ class Facts:
         if unknown := set(given) - set(FACTS):
             raise TypeError(f"no facts: {', '.join(sorted(unknown))}")
         values = dict.fromkeys(FACTS) | {"other_images": {}, "seed": 0} | given
-        return cls({name: lambda value=value: value for name, value in values.items()})
+        openers = {name: lambda value=value: value for name, value in values.items()}
+        return cls(openers | {"x": lambda: _of_shape(values["x"], values["spec"])})
 
 
 def open_facts(
@@ -76,7 +80,7 @@ def open_facts(
     openers: dict[str, Callable[[], object]] = {
         "model": lambda: load_model(model),
         "spec": lambda: load_spec(spec),
-        "x": lambda: splits.load(test[0]),
+        "x": lambda: _of_shape(splits.load(test[0]), load_spec(spec)),
         "y": lambda: splits.load(test[1]),
         "x_train": lambda: splits.load(train[0]),
         "y_train": lambda: splits.load(train[1]),
@@ -102,6 +106,12 @@ def open_facts(
         "seed": str(seed),
     }
     return Facts(openers, digests)
+
+
+def _of_shape(x: Tensor, spec: DataSpec) -> Tensor:
+    if tuple(x.shape[1:]) != spec.shape:
+        raise ValueError(f"{spec.name}: the test images are {tuple(x.shape[1:])}, and the models were fitted on {spec.shape}")
+    return x
 
 
 def content_digest(*paths: str | Path) -> str:

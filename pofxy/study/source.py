@@ -127,9 +127,10 @@ def find_class(name: str, path: Path) -> tuple[ast.ClassDef, Path] | None:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return node, path
         if isinstance(node, ast.ImportFrom):
+            module = _module_of(node, path)
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    source = module_file(_module_of(node, path))
+                    source = module_file(module)
                     return find_class(alias.name, source) if source else None
     return None
 

@@ -1,4 +1,4 @@
-"""What fitted models are put through: spoilt, noisy, hidden and adversarial_attack pixels, against SciPy, torch and hand-made models."""
+"""Probes: corrupted, noisy, hidden and attacked pixels, against SciPy, torch and hand-made models."""
 
 from itertools import pairwise
 
@@ -8,18 +8,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import build_model
 from pofxy.base.prediction import predict_batched
 from pofxy.base.seeding import seed_everything
-from pofxy.evaluation.metrics.denoising import denoising
-from pofxy.evaluation.quantities import (
-    _inpainting,
-    adversarial_attack,
-    corruption,
-    denoising,
-    inpainting,
-    inpainting_label,
-    missing_pixels,
-)
+from pofxy.evaluation.metrics.denoising import denoising as denoising_score
+from pofxy.evaluation.quantities import adversarial_attack, corruption, denoising, inpainted
+from pofxy.evaluation.quantities.inpainting import inpainting
+from pofxy.evaluation.quantities.inpainting_label import inpainting_label
+from pofxy.evaluation.quantities.missing_pixels import missing_pixels
 from pofxy.models.generative.vae import VAE
 from pofxy.study import catalog
 from pofxy.training.trainer import Trainer
@@ -40,17 +36,15 @@ class Watching:
         return torch.zeros(len(x), dtype=torch.int64)
 
 
-def test_a_probe_says_what_it_needs_and_its_curve():
-    for entry in catalog.probes().values():
-        assert set(entry.constants["NEEDS"]) <= set(catalog.capabilities()) and entry.constants["CURVE"]
-        assert isinstance(entry.constants["IMAGES_ONLY"], bool) and entry.constants["UNIT"]
-        assert set(entry.parameters) <= {"model", "x", "y", "spec", "mean", "x_train", "y_train", "judge", "others"}
-    assert len({entry.constants["CURVE"] for entry in catalog.probes().values()}) == len(catalog.probes())
+def test_every_curve_has_a_unit_and_a_name_of_its_own():
+    curves = [entry for entry in catalog.quantities().values() if entry.curve]
+    assert len(curves) > 10 and all(entry.unit for entry in curves)
+    assert len({entry.curve for entry in curves}) == len(curves)
 
 
 def test_corruptions_are_images_of_the_same_grey_levels_farther_off_with_each_severity():
     model = Watching()
-    found = corruption.corrupted(model, X, Y, SPEC)
+    found = corruption.corruption(model, X, Y, SPEC)
     assert found.values.shape == (40, 7, 6) and found.places == (0, 1, 2, 3, 4, 5) and len(set(found.conditions)) == 7
     assert torch.equal(found.values, (Y == 0)[:, None, None].expand(40, 7, 6))
     clean, *spoilt = model.seen
@@ -63,7 +57,7 @@ def test_corruptions_are_images_of_the_same_grey_levels_farther_off_with_each_se
         if condition not in ("rotation", "shift"):
             assert (gap.diff() > 0).all(), (condition, gap)
     again = Watching()
-    corruption.corrupted(again, X, Y, SPEC)
+    corruption.corruption(again, X, Y, SPEC)
     assert all(torch.equal(a, b) for a, b in zip(model.seen, again.seen, strict=True)), "another model sees other images"
 
 
@@ -106,7 +100,7 @@ def test_noise_contrast_inversion_and_occlusion_are_what_they_say():
 
 def test_missing_pixels_are_nested_and_imputed_with_the_mean():
     model, mean = Watching(), torch.full((1, 16, 16), 2.0)
-    found = missing_pixels.incomplete(model, X, Y, mean)
+    found = missing_pixels(model, X, Y, mean)
     assert found.conditions == ("mean imputation",) and found.values.shape == (40, 1, 10)
     missing = [x == 2 for x in model.seen]
     for share, part, x in zip(found.places, missing, model.seen, strict=True):
@@ -121,7 +115,7 @@ def test_a_model_that_integrates_pixels_out_is_not_given_means():
             return torch.stack([known.flatten(1).sum(1).float(), torch.full((len(x),), 200.0)], 1)
 
     model = Exact()
-    found = missing_pixels.incomplete(model, X, Y, torch.zeros(1, 16, 16))
+    found = missing_pixels(model, X, Y, torch.zeros(1, 16, 16))
     assert found.conditions == ("exact marginal",) and not model.seen
     # 256 known pixels outweigh 200, and 20 % fewer do on average no more.
     assert torch.equal(found.values[:, 0, 0], Y == 0) and torch.equal(found.values[:, 0, -1], Y == 1)
@@ -148,7 +142,7 @@ def test_attacks_on_a_linear_classifier_are_as_strong_as_they_can_be():
     model = Linear(weight)
     model.decision_function = lambda x: torch.stack([-(x @ weight - weight_sum), x @ weight - weight_sum], 1)
     y = model.predict(x)
-    found = adversarial_attack.attacked(model, x, y)
+    found = adversarial_attack.adversarial_attack(model, x, y)
     assert found.values.shape == (200, 2, 6) and found.values[:, :, 0].all()
     margin = (x @ weight - weight_sum).abs()
     for place, radius in enumerate(found.places):
@@ -163,7 +157,7 @@ def test_attacks_stay_in_the_box_and_leave_the_model_as_it_was():
     model = Linear(torch.linspace(-1, 1, 256))
     model.predict = lambda x: seen.append(x.detach().clone()) or Linear.predict(model, x)
     model.train()
-    adversarial_attack.attacked(model, X, Y)
+    adversarial_attack.adversarial_attack(model, X, Y)
     assert model.training and model.weight.grad is None
     for place, radius in enumerate(adversarial_attack.RADII):
         for x in seen[2 * place : 2 * place + 2]:
@@ -190,7 +184,7 @@ def smooth_images(n, seed):
 
 def test_a_copier_of_noisy_images_has_the_errors_of_the_noise():
     model, x, x_train = Copier(), smooth_images(60, 0), smooth_images(100, 1)
-    found = denoising.denoised(model, x, x_train)
+    found = denoising.denoising(model, x, x_train)
     assert found.values.shape == (60, 3, 4) and found.places == (0.1, 0.2, 0.3, 0.5)
     assert found.conditions == ("model", "Gaussian filter", "mean image")
     for place, (sigma, noisy) in enumerate(zip(found.places, model.seen, strict=True)):
@@ -202,17 +196,17 @@ def test_a_copier_of_noisy_images_has_the_errors_of_the_noise():
     torch.testing.assert_close(found.values[:, 2], ((x_train.mean(0) - x) ** 2).mean((1, 2, 3))[:, None].expand(60, 4))
     assert (found.values[:, 1].mean(0) < 0.5 * found.values[:, 0].mean(0)).all(), "smooth images can be filtered"
     again = Copier()
-    denoising.denoised(again, x, x_train)
+    denoising.denoising(again, x, x_train)
     assert all(torch.equal(a, b) for a, b in zip(model.seen, again.seen, strict=True)), "another model sees other noise"
 
 
 def test_denoising_is_relative_to_the_filter():
     x, x_train = smooth_images(40, 0), smooth_images(40, 1)
-    values = denoising.denoised(Copier(), x, x_train).values.numpy()
+    values = denoising.denoising(Copier(), x, x_train).values.numpy()
     expected = np.mean([values[:, 0, s].sum() / values[:, 1, s].sum() for s in range(4)])
-    assert denoising(values) == pytest.approx(expected, rel=1e-5) and expected > 2
+    assert denoising_score(values) == pytest.approx(expected, rel=1e-5) and expected > 2
     values[:, 0] = values[:, 1]
-    assert denoising(values) == pytest.approx(1)
+    assert denoising_score(values) == pytest.approx(1)
 
 
 def test_the_gaussian_filter_is_scipys_and_its_width_is_chosen_on_train_images(monkeypatch):
@@ -224,7 +218,7 @@ def test_the_gaussian_filter_is_scipys_and_its_width_is_chosen_on_train_images(m
     choose = denoising._best_width
     monkeypatch.setattr(denoising, "_best_width", lambda noisy, clean: widths.append(choose(noisy, clean)) or widths[-1])
     smooth = smooth_images(50, 1)
-    denoising.denoised(Copier(), X, smooth)
+    denoising.denoising(Copier(), X, smooth)
     assert 0 < widths[0] < widths[-1], "wider against more noise, though the test images would have none of it"
 
 
@@ -240,7 +234,7 @@ class Inpainter:
 
 
 def test_masks_hide_a_half_the_centre_and_random_pixels_of_all_channels():
-    lower, centre, half = _inpainting.masks(torch.zeros(30, 3, 8, 12))
+    lower, centre, half = inpainted.masks(torch.zeros(30, 3, 8, 12))
     assert lower[:, :, :4].all() and not lower[:, :, 4:].any()
     assert not centre[:, :, 2:6, 3:9].any() and int((~centre[0, 0]).sum()) == 4 * 6
     assert ((~half).flatten(2).sum(2) == 48).all() and torch.equal(half[:, 0], half[:, 2])
@@ -249,17 +243,17 @@ def test_masks_hide_a_half_the_centre_and_random_pixels_of_all_channels():
 
 def test_inpainting_errors_are_those_of_hidden_pixels():
     model = Inpainter(X)
-    found = inpainting.inpainted(model, X)
+    found = inpainting(X, inpainted.inpainted(model, X))
     assert found.values.shape == (40, 3, 1) and not found.values.any() and len(found.conditions) == 3
-    for (x, mask), known in zip(model.seen, _inpainting.masks(X), strict=True):
+    for (x, mask), known in zip(model.seen, inpainted.masks(X), strict=True):
         assert x.shape == mask.shape == X.shape and torch.equal(mask == 1, known) and torch.equal(mask == 0, ~known)
         assert (x[~known] == 0).all() and torch.equal(x[known], X[known]), "nothing hidden leaks"
-    off = inpainting.inpainted(Inpainter(X, 0.25), X).values
+    off = inpainting(X, inpainted.inpainted(Inpainter(X, 0.25), X)).values
     torch.testing.assert_close(off, torch.full((40, 3, 1), 0.0625))
 
 
-def test_the_judge_reads_images_whose_known_pixels_are_the_true_ones():
-    class Judge:
+def test_the_feature_net_sees_the_true_known_pixels():
+    class FeatureNet:
         def predict_proba(self, x):
             self.x = x.clone()
             bright = (x[:, 0, -1].mean(1) > 0.5).float()
@@ -267,14 +261,14 @@ def test_the_judge_reads_images_whose_known_pixels_are_the_true_ones():
 
     x = X * 0.4
     x[Y == 1, :, 8:] += 0.6  # the lower half tells the class
-    judge = Judge()
-    found = inpainting_label.reread(Inpainter(x), x, Y, judge)
+    feature_net = FeatureNet()
+    found = inpainting_label(Y, inpainted.inpainted(Inpainter(x), x), feature_net)
     assert found.values.shape == (40, 3, 1) and found.values.dtype == torch.bool and found.values.all()
-    blind = inpainting_label.reread(Inpainter(torch.zeros_like(x)), x, Y, judge)
+    blind = inpainting_label(Y, inpainted.inpainted(Inpainter(torch.zeros_like(x)), x), feature_net)
     assert torch.equal(blind.values[:, 0, 0], Y == 0), "the lower half is hidden"
     assert blind.values[:, 1].all(), "the last row is known"
-    known = _inpainting.masks(x)[2]
-    assert torch.equal(judge.x[known], x[known]) and not judge.x[~known].any()
+    known = inpainted.masks(x)[2]
+    assert torch.equal(feature_net.x[known], x[known]) and not feature_net.x[~known].any()
 
 
 def test_the_vae_fills_in_what_it_has_seen():
@@ -283,13 +277,13 @@ def test_the_vae_fills_in_what_it_has_seen():
     y = torch.arange(160) % 2
     spec = DataSpec("made", (1, 8, 8), 2, 5, ("a", "b"))
     seed_everything(0)
-    model = VAE(latent_dim=2, hidden=32, dropout=0.0, steps=150, batch=40)
+    model = build_model(VAE, latent_dim=2, hidden=32, dropout=0.0, steps=150, batch=40)
     model.fit(TrainingData(spec, pattern[y], y, pattern[y[:20]], y[:20]), Trainer())
     x = pattern[y[:10]]
-    found = inpainting.inpainted(model, x).values
-    blind = inpainting.inpainted(Inpainter(pattern.mean(0).expand(10, 1, 8, 8)), x).values
+    found = inpainting(x, inpainted.inpainted(model, x)).values
+    blind = inpainting(x, inpainted.inpainted(Inpainter(pattern.mean(0).expand(10, 1, 8, 8)), x)).values
     assert (found.mean((0, 2)) < 0.2 * blind.mean((0, 2))).all()
-    mask = _inpainting.masks(x)[0].float()
+    mask = inpainted.masks(x)[0].float()
     filled = predict_batched(model, "inpaint", x * mask, mask)
     assert torch.equal(filled[mask == 1], x[mask == 1]) and filled.min() >= 0 and filled.max() <= 1
     assert torch.equal(filled, predict_batched(model, "inpaint", x * mask + 0.7 * (1 - mask), mask)), "what is hidden is not seen"

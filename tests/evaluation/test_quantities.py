@@ -1,4 +1,4 @@
-"""What a model is judged by, which metrics it gets, and each score's interval and passport."""
+"""The graph of quantities: which metrics a model gets, each score's interval and provenance, and what is kept."""
 
 import math
 from types import SimpleNamespace
@@ -10,20 +10,26 @@ from safetensors.torch import save_file
 
 from pofxy.base.data import DataSpec
 from pofxy.base.prediction import predict_batched
+from pofxy.base.tags import Tags
 from pofxy.data.torchvision_compat import import_torchvision
-from pofxy.evaluation import intervals
-from pofxy.evaluation.context import EvaluationContext, open_inception
-from pofxy.evaluation.evaluate import code_baselines, curves, scores
+from pofxy.evaluation import intervals, kept_values, likelihood
+from pofxy.evaluation.evaluate import notes
+from pofxy.evaluation.facts import FACTS, Facts, open_inception
+from pofxy.evaluation.graph import Graph, as_array
 from pofxy.evaluation.inception import InceptionError
+from pofxy.evaluation.kept_values import KeptValues
+from pofxy.evaluation.quantities.ood_images import ood_images
+from pofxy.evaluation.quantity import Gallery, NotApplicable, ProbeResult
+from pofxy.evaluation.scores import measure_curves, measure_pca_baselines, measure_scores
 from pofxy.study import catalog
 
-torch.set_num_threads(1)
+SPEC = DataSpec("made", (1, 4, 4), 10, 17, tuple("0123456789"))
 
 
 class UniformDensity(torch.nn.Module):
-    """The uniform law over the bins of all pixels: its exact mass is L^-D for every image."""
+    """The uniform distribution over the bins of all pixels: its exact mass is L^-D for every image."""
 
-    measure = "density"
+    tags = Tags(likelihood="density")
 
     def log_prob(self, x):
         low, high = -0.5 / 16, 1 + 0.5 / 16
@@ -31,49 +37,84 @@ class UniformDensity(torch.nn.Module):
         return torch.where(inside, torch.tensor(-x[0].numel() * math.log(high - low)), torch.tensor(-math.inf))
 
 
-SPEC = DataSpec("made", (1, 4, 4), 10, 17, tuple("0123456789"))
+class FeatureNet(torch.nn.Module):
+    """Its features are four pixels, and it reads the label off one of them; trained, it notes on how many images."""
+
+    trained_on: list = []
+
+    def __init__(self, steps=0):
+        super().__init__()
+
+    def encode(self, x):
+        return x.flatten(1)[:, :4]
+
+    def predict_proba(self, x):
+        return torch.eye(10)[(x[:, 0, 0, 0] * 10).round().long().clamp(0, 9)]
+
+    def fit(self, data, trainer):
+        self.trained_on.append((len(data.x), len(data.x_val)))
+
+    def predict(self, x):
+        return self.predict_proba(x).argmax(1)
 
 
 def images(n, seed=0):
-    """Random grey levels; the label shows in a pixel."""
+    """Random gray levels; the label shows in a pixel."""
     x = torch.randint(0, 17, (n, 1, 4, 4), generator=torch.Generator().manual_seed(seed)) / 16
     y = torch.arange(n) % 10
     x[:, 0, 0, 0] = y / 10
     return x, y
 
 
-def evidence(model, **more):
-    return EvaluationContext(model, images(80), images(120, seed=1), SPEC, **more)
+def graph(model, *capabilities, kept=None, code=None, **more):
+    """The graph of a model on made images; its facts have their names for digests where values are to be kept."""
+    (x, y), (x_train, y_train) = images(80), images(120, seed=1)
+    facts = Facts.of(model=model, spec=SPEC, x=x, y=y, x_train=x_train, y_train=y_train, **more)
+    digests = {name: name for name in FACTS} if kept else {}
+    return Graph(Facts(facts.openers, digests), capabilities, code, kept)
+
+
+def unlabelled(x):
+    return {"samples": x, "requested_labels": torch.full((len(x),), -1), "feature_net": FeatureNet()}
 
 
 def by_metric(found):
-    rows, _ = found
-    return {row["metric"]: row for row in rows}
+    return {row["metric"]: row for row in found.rows}
 
 
-def judge():
-    """A feature net that reads four pixels, and the label off one of them."""
-    net = torch.nn.Module()
-    net.encode = lambda x: x.flatten(1)[:, :4]
-    net.predict_proba = lambda x: torch.eye(10)[(x[:, 0, 0, 0] * 10).round().long().clamp(0, 9)]
-    return net
-
-
-def test_dequantisation_turns_a_density_into_the_mass_of_the_image():
-    """For a law that is flat within each bin the bound is tight: log2 17 bits, with no spread between images."""
-    rows, _ = scores(evidence(UniformDensity()), ("log_prob",))
-    likelihood = [row for row in rows if row["metric"] == "bits_per_dim"]
-    assert [row["split"] for row in likelihood] == ["test", "train"] and [row["n"] for row in likelihood] == [80, 80]
-    for row in likelihood:
+def test_dequantization_turns_a_density_into_the_mass_of_the_image():
+    """For a distribution that is flat within each bin the bound is tight: log2 17 bits, with no spread between images."""
+    rows = [row for row in measure_scores(graph(UniformDensity(), "log_prob")).rows if row["metric"] == "bits_per_dim"]
+    assert [row["split"] for row in rows] == ["test", "train"] and [row["n"] for row in rows] == [80, 80]
+    for row in rows:
         assert row["value"] == pytest.approx(math.log2(17), abs=1e-5) and row["ci_low"] == pytest.approx(row["ci_high"], abs=1e-5)
-        assert row["estimator"] == "uniform-dequantized bound" and row["unit"] == "bits/dim"
+        assert row["estimator"] == "uniform-dequantized bound" and row["unit"] == "bits/dim" and row["bound"] is True
 
 
-def test_verbs_decide_and_every_score_has_its_passport():
+def test_a_bound_is_known_whatever_its_name_says():
+    class OneLatent(torch.nn.Module):
+        tags = Tags(bound="one code")
+
+        def log_prob_bound(self, x):
+            return torch.full((len(x),), -20.0)
+
+    class Exact(torch.nn.Module):
+        def log_prob(self, x):
+            return torch.full((len(x),), -20.0)
+
+    rows = {
+        name: by_metric(measure_scores(graph(model, name)))
+        for name, model in (("log_prob_bound", OneLatent()), ("log_prob", Exact()))
+    }
+    assert rows["log_prob_bound"]["bits_per_dim"]["bound"] is True and rows["log_prob"]["bits_per_dim"]["bound"] is False
+    assert rows["log_prob"]["ood_likelihood"]["bound"] == "", "an AUROC is no likelihood"
+
+
+def test_capabilities_decide_and_every_score_has_its_provenance():
     labels = torch.arange(80) % 10
     model = SimpleNamespace(predict=lambda x: labels[: len(x)].where(torch.arange(len(x)) >= 20, (labels[: len(x)] + 1) % 10))
-    found, per_image = scores(evidence(model), ("predict",))
-    rows = {row["metric"]: row for row in found}
+    found = measure_scores(graph(model, "predict"))
+    rows = by_metric(found)
     assert set(rows) == {"accuracy", "balanced_accuracy", "macro_f1", "missing_pixels", "robustness"}
     assert rows["missing_pixels"]["estimator"] == "mean imputation"
     row = rows["accuracy"]
@@ -81,129 +122,125 @@ def test_verbs_decide_and_every_score_has_its_passport():
     assert 0.6 < row["ci_low"] < 0.75 < row["ci_high"] < 0.9
     # The normal approximation of a share's interval, within the bootstrap's own noise.
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * math.sqrt(0.75 * 0.25 / 80), rel=0.15)
-    assert set(per_image) == {"accuracy"} and per_image["accuracy"].sum() == 60, "what is a mean over the test images is kept"
+    assert set(found.per_image) == {"accuracy"} and found.per_image["accuracy"].sum() == 60, "the values of a mean are kept"
 
 
 def test_samples_are_compared_with_as_many_test_images():
-    x, _ = images(50, seed=2)
-    found = by_metric(scores(evidence(SimpleNamespace(), samples=(x, torch.full((50,), -1)), judge=judge()), ("sample",)))
+    found = by_metric(measure_scores(graph(SimpleNamespace(), "sample", **unlabelled(images(50, seed=2)[0]))))
     row = found["frechet_distance"]
     assert row["n"] == 50 and row["estimator"].startswith("feature_net ") and row["ci_low"] < row["value"] < row["ci_high"]
     assert found["authenticity"]["estimator"] == "pixels"
     assert not {"label_agreement", "train_on_synthetic", "inception_distance"} & set(found), "no labels, no Inception"
 
 
-def test_labels_that_were_asked_for_are_judged():
-    class Judge(torch.nn.Module):
-        """The judge's architecture, as evidence makes and fits it anew."""
-
-        def __init__(self, steps=0):
-            super().__init__()
-            self.encode, self.predict_proba = judge().encode, judge().predict_proba
-
-        def fit(self, data, trainer):
-            self.seen = len(data.x), len(data.x_val)
-
-        def predict(self, x):
-            return self.predict_proba(x).argmax(1)
-
-    model = SimpleNamespace(conditional=True)
+def test_requested_labels_are_compared():
     x, y = images(50, seed=2)
     wrong = torch.cat([y[:10] + 1, y[10:]]) % 10
-    rows = by_metric(scores(evidence(model, samples=(x, wrong), judge=Judge()), ("sample",)))
+    given = {"samples": x, "requested_labels": wrong, "feature_net": FeatureNet()}
+    FeatureNet.trained_on.clear()
+    rows = by_metric(measure_scores(graph(SimpleNamespace(tags=Tags(conditional=True)), "sample", **given)))
     assert rows["label_agreement"]["value"] == 0.8
     assert rows["train_on_synthetic"]["value"] == rows["train_on_union"]["value"] == 1
     assert rows["train_on_synthetic"]["n"] == 80, "of the test images"
+    assert rows["train_on_synthetic"]["estimator"] == "feature_net's architecture, 200 steps"
+    assert FeatureNet.trained_on == [(45, 5), (153, 17)], "a tenth is held out"
 
 
-def test_a_floor_is_a_distribution_over_draws():
-    """Ten sets of samples from one and the same law: the interval is their spread."""
+def test_a_floor_is_a_distribution_over_redraws():
+    """Ten sets of samples from one and the same distribution: the interval is their spread."""
 
     class Real(torch.nn.Module):
-        redraws, real = 10, True
+        tags = Tags(n_redraws=10, samples_are_real=True)
 
         def sample(self, n, labels=None):
             return images(n, seed=int(torch.randint(1000, ())))[0]
 
     model = Real()
-    x = model.sample(80)
-    rows = by_metric(scores(evidence(model, samples=(x, torch.full((80,), -1)), judge=judge()), ("sample",)))
+    rows = by_metric(measure_scores(graph(model, "sample", **unlabelled(model.sample(80)))))
     row = rows["frechet_distance"]
     assert row["estimator"].endswith(", 10 draws") and row["ci_low"] < row["value"] < row["ci_high"]
-    assert "draws" not in rows["authenticity"]["estimator"], "the train images lie as near to one draw as to another"
+    assert "draws" not in rows["authenticity"]["estimator"], "train images are as near to one set as to another"
 
 
 def test_real_images_are_no_copies_of_themselves():
     x, _ = images(120, seed=1)
-    copied = {"samples": (x[:60], torch.full((60,), -1)), "judge": judge()}
-    kept = evidence(SimpleNamespace(real=True), **copied)
-    assert len(kept.unseen) == 60 and kept.get("sample_nearest_train").min() > 0
-    assert evidence(SimpleNamespace(), **copied).get("sample_nearest_train").max() == 0
-    assert kept.get("pool_size") == 60 and kept.get("train_pixels").shape == (60, 1, 4, 4)
+    real = graph(SimpleNamespace(tags=Tags(samples_are_real=True)), "sample", **unlabelled(x[:60]))
+    assert len(real.get("unseen_train")) == 60 and real.get("sample_nearest_train").min() > 0
+    assert graph(SimpleNamespace(), "sample", **unlabelled(x[:60])).get("sample_nearest_train").max() == 0
+    assert real.get("pool_size") == 60 and real.get("train_pixels").shape == (60, 1, 4, 4)
 
 
-def test_a_quantity_does_not_hang_on_what_was_asked_before():
-    class Random(torch.nn.Module):
-        def encode(self, x):
-            return torch.randn(len(x), 3)
+class Random(torch.nn.Module):
+    """Latents and reconstructions at random; it counts its calls."""
 
-        def reconstruct(self, x):
-            return torch.rand_like(x)
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
 
-    first, second = evidence(Random()), evidence(Random())
+    def encode(self, x):
+        self.calls += 1
+        return torch.randn(len(x), 3)
+
+    def reconstruct(self, x):
+        return torch.rand_like(x)
+
+
+def test_a_quantity_does_not_depend_on_what_was_computed_before():
+    first, second = graph(Random(), "encode", "reconstruct"), graph(Random(), "encode", "reconstruct")
     first.get("reconstruct")
-    assert np.array_equal(first.get("codes"), second.get("codes"))
-    assert np.array_equal(first.get("reconstruct"), second.get("reconstruct"))
+    assert torch.equal(first.get("latents"), second.get("latents"))
+    assert torch.equal(first.get("reconstruct"), second.get("reconstruct"))
 
 
-def test_codes_have_principal_components_of_their_size_for_a_baseline():
+def test_latents_have_principal_components_of_their_size_for_a_baseline():
     class FirstPixels(torch.nn.Module):
         def encode(self, x):
             return x.flatten(1)[:, :3]
 
-    given = evidence(FirstPixels())
-    assert given.pca.get("codes").shape == (80, 3)
-    assert set(given.get("code_clusters")) == set(range(10)), "as many clusters as classes"
-    assert set(code_baselines(given)) == {"latent_nmi", "latent_ari", "latent_trustworthiness"}
+    given = graph(FirstPixels(), "encode")
+    assert given.get("pca_latents").shape == (80, 3)
+    assert set(given.get("latent_clusters")) == set(range(10)), "as many clusters as classes"
+    baselines = measure_pca_baselines(given)
+    assert set(baselines) == {"latent_nmi", "latent_ari", "latent_trustworthiness"}
+    own = by_metric(measure_scores(given, baselines))
+    assert baselines["latent_trustworthiness"] != own["latent_trustworthiness"]["value"]
 
 
-def test_a_model_of_binary_images_has_a_column_of_its_own():
+def test_a_model_of_binary_images_has_a_metric_of_its_own():
     class Coin(torch.nn.Module):
-        binarized = "threshold"
+        tags = Tags(binarized="threshold")
 
         def log_prob(self, x):
             assert ((x == 0) | (x == 1)).all()
             return torch.full((len(x),), -16 * math.log(2))
 
-    rows, _ = scores(evidence(Coin()), ("log_prob",))
-    likelihoods = [row for row in rows if "outliers" not in row["metric"]]
+    rows = measure_scores(graph(Coin(), "log_prob")).rows
+    likelihoods = [row for row in rows if not row["metric"].startswith("ood")]
     assert {row["metric"] for row in likelihoods} == {"nats_binarized_threshold"}
     assert likelihoods[0]["value"] == pytest.approx(16 * math.log(2)) and "nats" in likelihoods[0]["unit"]
 
 
-def test_a_normalisers_error_is_in_every_interval(monkeypatch):
-    from pofxy.evaluation import likelihood
-
+def test_a_normalizers_error_is_in_every_interval(monkeypatch):
     estimate = likelihood.Estimate(torch.full((80,), -10.0), "AIS", bound=False, common_error=0.5, note="log Z = 3")
     monkeypatch.setattr(likelihood, "estimates", lambda *_: [estimate])
-    given = evidence(UniformDensity())
-    rows, per_image = scores(given, ("log_prob",))
-    assert given.notes == ["log Z = 3"] and "bits_per_dim" not in per_image, "a shared error is no matter of single images"
-    row = next(row for row in rows if row["metric"] == "bits_per_dim")
+    given = graph(UniformDensity(), "log_prob")
+    found = measure_scores(given)
+    assert notes(given) == ["log Z = 3"] and "bits_per_dim" not in found.per_image, "images share the error"
+    row = by_metric(found)["bits_per_dim"]
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * 0.5 / (16 * math.log(2)), rel=1e-5)
 
 
 def test_a_score_that_is_no_number_is_an_error():
     broken = SimpleNamespace(predict_proba=lambda x: torch.full((len(x), 10), math.nan))
     with pytest.raises(ValueError, match="metric brier_score is nan"):
-        scores(evidence(broken), ("predict_proba",))
+        measure_scores(graph(broken, "predict_proba"))
 
 
 def test_a_table_gets_what_makes_sense_for_tables():
     spec = DataSpec("table", (3,), 2, None, ("a", "b"))
 
-    class Law(torch.nn.Module):
-        measure = "density"
+    class Half(torch.nn.Module):
+        tags = Tags(likelihood="density")
 
         def predict(self, x):
             return (x[:, 0] > 0.5).long()
@@ -215,32 +252,114 @@ def test_a_table_gets_what_makes_sense_for_tables():
     y = (x[:, 0] > 0.5).long()
     net = torch.nn.Module()
     net.encode, net.predict_proba = (lambda x: x), (lambda x: torch.eye(2)[(x[:, 0] > 0.5).long()])
-    samples = torch.rand(40, 3, generator=torch.Generator().manual_seed(1)), torch.full((40,), -1)
-    capabilities = ("predict", "log_prob", "sample")
-    given = EvaluationContext(Law(), (x[:50], y[:50]), (x[50:], y[50:]), spec, samples=samples, judge=net)
-    rows, _ = scores(given, capabilities)
+    samples = torch.rand(40, 3, generator=torch.Generator().manual_seed(1))
+    facts = Facts.of(
+        model=Half(),
+        spec=spec,
+        x=x[:50],
+        y=y[:50],
+        x_train=x[50:],
+        y_train=y[50:],
+        samples=samples,
+        requested_labels=torch.full((40,), -1),
+        feature_net=net,
+    )
+    given = Graph(facts, ("predict", "log_prob", "sample"))
+    rows = measure_scores(given).rows
     found = {row["metric"] for row in rows}
     assert {"accuracy", "balanced_accuracy", "macro_f1", "missing_pixels", "log_density", "coverage", "ndb"} <= found
     assert not {"bits_per_dim", "sharpness", "brightness", "robustness", "ood_likelihood"} & found
     assert {row["unit"] for row in rows if row["metric"] == "log_density"} == {"nats"}
-    assert {row["curve"] for row in curves(given, capabilities)} == {"missing_pixels"}
+    assert {row["curve"] for row in measure_curves(given)} == {"missing_pixels"}
 
 
-def test_test_images_of_another_size_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"made: test images are \(1, 5, 4\), and the models were fitted on \(1, 4, 4\)"):
-        EvaluationContext(None, (torch.zeros(3, 1, 5, 4), torch.zeros(3)), images(9), SPEC)
+def test_data_of_another_shape_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"made: the test images are \(1, 5, 4\), and the models were fitted on \(1, 4, 4\)"):
+        Facts.of(spec=SPEC, x=torch.zeros(3, 1, 5, 4)).openers["x"]()
+    with pytest.raises(ValueError, match=r"ood_datasets: letters has images \(1, 5, 5\), and made has \(1, 4, 4\)"):
+        ood_images(images(5)[0], SPEC, {"letters": torch.zeros(3, 1, 5, 5)})
 
 
-def test_outliers_come_from_another_data_set():
-    named = evidence(None, others={"letters": images(5)[0]})
-    assert set(named.others) == {"letters"}
-    assert set(evidence(None).others) == {"known_images"} and evidence(None).others["known_images"].shape[1:] == (1, 4, 4)
-    law = DataSpec("drawn", (1, 8, 8), 10, 17, tuple("0123456789"), law={"of": "known_images"})
-    x = torch.zeros(10, 1, 8, 8), torch.arange(10)
-    digits = EvaluationContext(None, x, x, law).others["digits"]
+def test_ood_images_come_from_another_data_set():
+    x, _ = images(20)
+    assert "letters" in ood_images(x, SPEC, {"letters": images(5)[0]})
+    assert ood_images(x, SPEC, {})["known_images"].shape[1:] == (1, 4, 4)
+    drawn = DataSpec("drawn", (1, 8, 8), 10, 17, tuple("0123456789"), distribution={"of": "known_images"})
+    digits = ood_images(torch.zeros(10, 1, 8, 8), drawn, {})["digits"]
     assert digits.shape[1:] == (1, 8, 8) and digits.max() == 1 and torch.equal((digits * 16).round(), digits * 16)
-    with pytest.raises(ValueError, match=r"outliers: letters has images \(1, 5, 5\), and made has \(1, 4, 4\)"):
-        evidence(None, others={"letters": torch.zeros(3, 1, 5, 5)})
+
+
+def test_what_cannot_be_had_says_why():
+    with pytest.raises(NotApplicable, match="no encode"):
+        graph(UniformDensity(), "log_prob").get("latents")
+    with pytest.raises(NotApplicable, match="weights of the standard feature net"):
+        graph(SimpleNamespace(), "sample", **unlabelled(images(20)[0])).get("sample_inception")
+
+
+class TestKeptValues:
+    """Values outlive the job, as long as what they were made of is the same."""
+
+    def code(self, **other):
+        names = [entry.path for entry in (*catalog.quantities().values(), *catalog.metrics().values())]
+        return {str(path.relative_to(catalog.PACKAGE)): "1" for path in names} | other
+
+    def test_nothing_is_computed_twice(self, tmp_path):
+        first, second = Random(), Random()
+        rows = measure_scores(graph(first, "encode", kept=KeptValues(tmp_path), code=self.code())).rows
+        assert first.calls > 0
+        again = measure_scores(graph(second, "encode", kept=KeptValues(tmp_path), code=self.code())).rows
+        assert again == rows and second.calls == 0
+
+    @pytest.mark.parametrize(
+        ("edited", "computed"),
+        [
+            ("evaluation/quantities/latents.py", {"latents", "latent_clusters", "latent_map"}),
+            ("evaluation/quantities/latent_probe.py", {"latent_probe"}),
+            ("evaluation/metrics/latent_nmi.py", set()),
+        ],
+    )
+    def test_an_edited_file_computes_what_it_is_in_alone(self, tmp_path, monkeypatch, edited, computed):
+        measure_scores(graph(Random(), "encode", kept=KeptValues(tmp_path), code=self.code()))
+        seen = []
+        compute = Graph._compute
+        monkeypatch.setattr(Graph, "_compute", lambda self, entry: seen.append(entry) or compute(self, entry))
+        measure_scores(graph(Random(), "encode", kept=KeptValues(tmp_path), code=self.code(**{edited: "2"})))
+        assert {entry.name for entry in seen if entry.kept} == computed
+
+    def test_other_data_are_another_value(self, tmp_path):
+        first = graph(Random(), "encode", kept=KeptValues(tmp_path), code=self.code())
+        assert first.key("latent_clusters") and first.key("latent_clusters") != first.key("latents")
+        digests = {name: name for name in FACTS} | {"x": "other"}
+        second = Graph(Facts(first.facts.openers, digests), ("encode",), self.code(), KeptValues(tmp_path))
+        assert second.key("latent_clusters") != first.key("latent_clusters")
+        assert graph(Random(), "encode").key("latents") == "", "without digests there is nothing to keep it by"
+
+    def test_every_kind_of_value_comes_back_as_it_was(self, tmp_path):
+        kept = KeptValues(tmp_path)
+        values = {
+            "tensor": torch.arange(6).view(2, 3),
+            "array": np.arange(4, dtype=np.float32),
+            "mixed": [(torch.ones(2), 1), {"a": 0.25, "b": [None, "text", True]}],
+            "probe": ProbeResult(torch.zeros(2, 1, 1), ("one",), (0.0,)),
+            "estimate": likelihood.Estimate(torch.zeros(3), "exact", bound=False),
+            "gallery": Gallery(torch.ones(1, 1, 2, 2), columns=1, caption="x"),
+            "reason": NotApplicable("no images"),
+        }
+        for name, value in values.items():
+            kept.save(name, "key", value)
+            known, found = kept.load(name, "key")
+            assert known and type(found) is type(value)
+            assert str(found) == str(value), name
+            assert kept.load(name, "another key") == (False, None)
+
+    def test_the_folder_is_bounded_and_a_broken_file_is_as_good_as_none(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(kept_values, "MAX_MEGABYTES", 0.01)
+        kept = KeptValues(tmp_path)
+        kept.save("small", "key", torch.zeros(1000))
+        kept.save("large", "key", torch.zeros(10_000))
+        assert [path.stem for path in tmp_path.iterdir()] == ["small"]
+        (tmp_path / "small.safetensors").write_bytes(b"broken")
+        assert kept.load("small", "key") == (False, None)
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 20), (7, 20), (20, 20), (351, 360)])
@@ -252,22 +371,34 @@ def test_wilsons_interval_is_scipys(right, n):
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-4)
 
 
-def test_rows_that_belong_together_are_drawn_together():
+def test_rows_that_belong_together_are_resampled_together():
     seen = []
 
-    def paired(sample_features, sample_labels, y):
-        seen.append((sample_features == sample_labels).all() and len(y) == 7)
-        return float(sample_features.mean())
+    def paired(features, labels, y):
+        seen.append((features == labels).all() and len(y) == 7)
+        return float(features.mean())
 
-    arguments = {"sample_features": np.arange(9.0), "sample_labels": np.arange(9.0), "y": np.arange(7)}
-    value, low, high, _ = intervals.measure(paired, arguments)
+    arguments = {"features": np.arange(9.0), "labels": np.arange(9.0), "y": np.arange(7)}
+    rows = {"features": "samples", "labels": "samples", "y": "test"}
+    value, low, high, _ = intervals.measure(paired, arguments, rows)
     assert all(seen) and low < value < high
-    assert intervals.measure(lambda: (2.0, 0.5), {})[:3] == pytest.approx((2, 2 - 0.98, 2 + 0.98))
+    assert intervals.measure(lambda: (2.0, 0.5), {}, {})[:3] == pytest.approx((2, 2 - 0.98, 2 + 0.98))
+
+
+def test_rows_of_two_kinds_are_resampled_apart():
+    differs = []
+
+    def apart(features, y):
+        differs.append(bool((features != y).any()))
+        return float(features.mean())
+
+    intervals.measure(apart, {"features": np.arange(9.0), "y": np.arange(9.0)}, {"features": "samples", "y": "test"})
+    assert any(differs)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A randomly initialised Inception-v3, in both formats."""
+    """A randomly initialized Inception-v3, in both formats."""
     torch.manual_seed(0)
     net = import_torchvision().models.inception_v3(weights=None, init_weights=False)
     folder = tmp_path_factory.mktemp("inception")
@@ -281,11 +412,10 @@ def test_the_standard_feature_net_takes_weights_from_a_file(weights):
     x, _ = images(6)
     features = [predict_batched(net, "encode", x) for net in nets]
     assert features[0].shape == (6, 2048) and torch.equal(*features) and features[0].std() > 0
-    given = evidence(SimpleNamespace(), samples=(images(6, seed=3)[0], torch.full((6,), -1)), judge=judge(), inception=nets[0])
-    entry = catalog.metrics()["inception_distance"]
-    assert given.suits("sample_inception") and given.estimator("sample_inception").startswith("Inception-v3 ")
-    asked = {name: given.get(name) for name in entry.parameters}
-    assert all(features.shape == (6, 2048) for features in asked.values())
+    given = graph(SimpleNamespace(), "sample", **unlabelled(images(6, seed=3)[0]), inception=nets[0])
+    assert given.provenance("sample_inception").startswith("Inception-v3 ")
+    arguments = given.arguments(catalog.metrics()["inception_distance"].dependencies)
+    assert all(as_array(features).shape == (6, 2048) for features in arguments.values())
 
 
 def test_weights_that_are_none_are_refused_in_one_line(tmp_path):

@@ -1,7 +1,7 @@
-"""The catalog, the plan and the config: what exists, who may import whom, and what a wrong config is told."""
+"""The catalog, the plan and the config: what exists, what is going to run, and what the error of a wrong config says."""
 
-import ast
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -9,151 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pofxy.study import catalog, plan
+from pofxy.base.hyperparameters import default_hyperparameters
+from pofxy.base.tags import tags_of
+from pofxy.storage.models import model_class
+from pofxy.study import catalog, plan, source
 from pofxy.study import config as study_config
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "scripts"
 HEAVY = {"torch", "torchvision", "mlflow", "sklearn", "scipy", "matplotlib", "safetensors", "skops", "PIL"}
-ARRAYS = {"numpy", "scipy", "torch", "sklearn"}
-
-
-def imports(path):
-    """Every module that a file imports, wherever the import stands: ours as pofxy.room, others by their first name."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"pofxy.{alias.name}" for alias in node.names] if node.module == "pofxy" else [node.module]
-        else:
-            continue
-        for name in names:
-            yield ".".join(name.split(".")[:2]) if name.startswith("pofxy") else name.split(".")[0]
-
-
-def room(pattern):
-    return [pytest.param(path, id=str(path.relative_to(SCRIPTS))) for path in sorted(SCRIPTS.glob(pattern))]
-
-
-def third_party(names):
-    return {name for name in names if not name.startswith("pofxy") and name not in sys.stdlib_module_names}
-
-
-@pytest.mark.parametrize(
-    "path", [*room("pofxy/catalog.py"), *room("pofxy/plan.py"), *room("pofxy/run.py"), *room("pofxy/tables.py")]
-)
-def test_the_plan_is_made_with_the_standard_library_alone(path):
-    assert not third_party(imports(path))
-
-
-def test_what_rules_import_is_light():
-    seen = {name for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")] for name in rule_imports(path)}
-    assert {name for name in seen if name.startswith("pofxy")} <= {"pofxy.study.catalog", "pofxy.study.plan", "pofxy.config"}
-    assert third_party(seen) <= {"snakemake"}
-    assert third_party(imports(SCRIPTS / "pofxy/config.py")) <= {"jsonschema", "yaml"}, "Snakemake brings these two itself"
-
-
-def rule_imports(path):
-    for line in path.read_text().splitlines():
-        if line.startswith(("import ", "from ")):
-            words = line.replace(",", " ").split()
-            if words[0] == "from" and words[1] == "pofxy":
-                yield from (f"pofxy.{name}" for name in words[3:4] + words[4:] if name not in ("as", "study_config", "import"))
-            else:
-                yield words[1].split(".")[0]
-
-
-@pytest.mark.parametrize("path", room("*.py"))
-def test_scripts_never_import_each_other(path):
-    others = {other.stem for other in SCRIPTS.glob("*.py")}
-    assert not others & set(imports(path))
-
-
-@pytest.mark.parametrize("path", room("pofxy/models/*/*.py"))
-def test_models_import_nets_training_and_protocol_alone(path):
-    ours = {name for name in imports(path) if name.startswith("pofxy")}
-    assert ours <= {"pofxy.nets", "pofxy.training.trainer", "pofxy.base", "pofxy.data.known_distributions"}
-
-
-@pytest.mark.parametrize("path", room("pofxy/laws/*.py"))
-def test_laws_import_array_libraries_and_each_other_alone(path):
-    assert third_party(imports(path)) <= ARRAYS and {name for name in imports(path) if name.startswith("pofxy")} <= {
-        "pofxy.data.known_distributions"
-    }
-
-
-@pytest.mark.parametrize("path", room("pofxy/nets/*.py"))
-def test_nets_import_torch_training_and_protocol_alone(path):
-    assert third_party(imports(path)) <= {"torch"}
-    assert {name for name in imports(path) if name.startswith("pofxy")} <= {"pofxy.nets", "pofxy.training.trainer", "pofxy.base"}
-
-
-@pytest.mark.parametrize("path", room("pofxy/probes/*.py"))
-def test_probes_import_array_libraries_and_the_protocol_alone(path):
-    assert third_party(imports(path)) <= ARRAYS
-    assert {name for name in imports(path) if name.startswith("pofxy")} <= {"pofxy.evaluation.quantities", "pofxy.base"}
-
-
-@pytest.mark.parametrize("path", [*room("pofxy/metrics/*.py"), *room("pofxy/claims/*.py")])
-def test_metrics_import_array_libraries_alone(path):
-    ours = {name for name in imports(path) if name.startswith("pofxy")}
-    assert third_party(imports(path)) <= ARRAYS and ours <= {"pofxy.moments"}
-
-
-@pytest.mark.parametrize("path", room("pofxy/datasets/*.py"))
-def test_data_sets_know_nothing_of_models_and_tracking(path):
-    assert {name for name in imports(path) if name.startswith("pofxy")} <= {
-        "pofxy.data.datasets",
-        "pofxy.storage.files",
-        "pofxy.data.known_distributions",
-        "pofxy.data.torchvision_compat",
-    }
-
-
-def test_only_tracking_imports_mlflow():
-    guilty = [path for path in SCRIPTS.rglob("*.py") if "mlflow" in set(imports(path)) and path.parent.name != "tracking"]
-    assert not guilty
-    assert "mlflow" not in set(imports(SCRIPTS / "pofxy/tracking/__init__.py")), "jobs import it, and most of them do not send"
-
-
-def test_the_closure_follows_imports_wherever_they_stand(tmp_path, monkeypatch):
-    package = tmp_path / "pofxy"
-    for name, text in {
-        "a.py": "from pofxy import b\ndef f():\n    from pofxy.rooms.c import thing",
-        "b.py": "import json",
-        "rooms/__init__.py": "",
-        "rooms/c.py": "import pofxy.d",
-        "d.py": "from pofxy import a",
-        "e.py": "import pofxy.a",
-    }.items():
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).write_text(text)
-    monkeypatch.setattr(catalog, "PACKAGE", package)
-    assert [path.relative_to(package).as_posix() for path in catalog.closure(package / "a.py")] == [
-        "a.py",
-        "b.py",
-        "d.py",
-        "rooms/c.py",
-    ]
-
-
-def test_a_digest_changes_with_every_file_of_the_closure(tmp_path, monkeypatch):
-    package = tmp_path / "pofxy"
-    package.mkdir()
-    (package / "a.py").write_text("from pofxy import b")
-    (package / "b.py").write_text("x = 1")
-    monkeypatch.setattr(catalog, "PACKAGE", package)
-    before = catalog.digest(package / "a.py")
-    assert before == catalog.digest(package / "a.py")
-    (package / "b.py").write_text("x = 2")
-    assert before != catalog.digest(package / "a.py")
-
-
-def test_the_closure_of_a_model_holds_no_other_model_and_no_sender():
-    entry = catalog.models()["vae"]
-    names = {path.name for path in catalog.closure(SCRIPTS / "train.py", entry.path)}
-    assert {"train.py", "vae.py", "training.py", "protocol.py", "store.py", "fitting.py"} <= names
-    assert not {"lenet.py", "delivery.py", "catalog.py", "plan.py"} & names
 
 
 CONFIG = {"study": "s", "datasets": ["digits"]}
@@ -190,6 +53,9 @@ def checked(tmp_path, text="", **config):
         ({"learning_curve": {"models": ["knn"]}}, "learning_curve.models: unknown model 'knn'"),
         ({"learning_curve": {"models": "fast"}}, "learning_curve.models: 'fast' is not valid: 'quick' (all but"),
         ({"learning_curve": {"sizes": [0]}}, "learning_curve.sizes.0: 0 is not valid"),
+        ({"outliers": {}}, "outliers: unknown key; it is called 'ood_datasets' now"),
+        ({"settings": {"vae": {"codes": 4}}}, "settings.vae: unknown argument 'codes'; it is called 'latent_dim' now"),
+        ({"settings": {"lenet": {"shift": 0.1}}}, "settings.lenet: unknown argument 'shift'; it is called 'translate' now"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -222,10 +88,12 @@ def test_names_lists_variants_and_seeds_make_the_runs(tmp_path):
     assert [(run.of, run.family, run.seed) for run in variant] == [("vae", "generative", 0), ("vae", "generative", 3)]
     assert plan.hyperparameters(config, "vae_beta4") == {"beta": 4}
     assert len({run.key for run in runs}) == len(runs)
-    assert [run.seed for run in runs if run.family == "judge" and run.dataset == "mine"] == [0], "one judge for all seeds"
+    assert [run.seed for run in runs if run.family == "feature_net" and run.dataset == "mine"] == [0], (
+        "one feature net for all seeds"
+    )
 
 
-def test_without_a_sampler_there_is_no_judge_and_no_reference(tmp_path):
+def test_without_a_sampler_there_is_no_feature_net_and_no_reference(tmp_path):
     runs = plan.runs(checked(tmp_path, models=["lenet", "logistic_regression"]))
     assert {run.family for run in runs} == {"discriminative"}
 
@@ -237,10 +105,10 @@ def test_evaluations_say_why_not():
     assert found["frechet_distance"] == "no sample"
 
 
-def test_a_table_is_for_those_that_take_one_and_a_known_law_brings_its_oracle(tmp_path):
+def test_a_table_is_for_models_that_take_one_and_a_known_distribution_brings_its_oracle(tmp_path):
     runs = plan.runs(checked(tmp_path, datasets=["digits", "gaussians", "known_images"]))
     models = {name: {run.model for run in runs if run.dataset == name} for name in ("digits", "gaussians", "known_images")}
-    pictures = {name for name, entry in catalog.models().items() if entry.images_only}
+    pictures = {name for name, entry in catalog.models().items() if entry.tags.images_only}
     assert {"vae", "dcgan", "lenet", "alexnet", "vgg", "resnet", "independent_pixels"} <= pictures
     assert models["known_images"] == models["digits"] | {"oracle"}
     assert models["gaussians"] == models["digits"] - pictures | {"oracle"}
@@ -255,15 +123,15 @@ def test_a_data_set_that_no_model_can_take_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"outliers": {"digits": "zzz"}}, "outliers: unknown data set 'zzz'; there is: digits, gaussians"),
-        ({"outliers": {"digits": "gaussians"}}, "outliers: gaussians is a table, and outliers are told among images"),
+        ({"ood_datasets": {"digits": "zzz"}}, "ood_datasets: unknown data set 'zzz'; there is: digits, gaussians"),
+        ({"ood_datasets": {"digits": "gaussians"}}, "ood_datasets: gaussians is a table; out-of-distribution images are images"),
     ],
 )
-def test_whose_images_are_outliers_is_checked(tmp_path, config, message):
+def test_the_data_sets_of_ood_images_are_checked(tmp_path, config, message):
     with pytest.raises(plan.ConfigError, match=message):
-        plan.outliers(checked(tmp_path, datasets=["digits", "gaussians"], **config), "digits")
-    assert plan.outliers(
-        checked(tmp_path, datasets=["digits", "known_images"], outliers={"digits": "known_images"}), "digits"
+        plan.ood_datasets(checked(tmp_path, datasets=["digits", "gaussians"], **config), "digits")
+    assert plan.ood_datasets(
+        checked(tmp_path, datasets=["digits", "known_images"], ood_datasets={"digits": "known_images"}), "digits"
     ) == ["known_images"]
 
 
@@ -275,26 +143,135 @@ def test_weights_of_the_standard_feature_net_are_a_file_or_a_download(tmp_path):
     assert plan.weights(checked(tmp_path, inception=str(tmp_path / "net.pth"))) == [str(tmp_path / "net.pth")]
 
 
-def test_class_attributes_are_found_where_they_are_inherited():
+def test_tags_are_found_where_they_are_inherited():
     known = catalog.models()
-    assert known["lenet"].images_only and not known["mlp"].images_only
-    assert known["gaussian_naive_bayes"].partner == "logistic_regression" and known["oracle"].needs_known_distribution
+    assert known["lenet"].tags.images_only and not known["mlp"].tags.images_only
+    assert known["gaussian_naive_bayes"].tags.discriminative_counterpart == "logistic_regression"
+    assert known["oracle"].tags.needs_known_distribution and known["glow"].tags.likelihood == "density"
     data = catalog.datasets()
-    assert data["gaussians"].table and data["gaussians"].law == "gaussians" and not data["digits"].table
+    assert data["gaussians"].table and data["gaussians"].distribution == "gaussians" and not data["digits"].table
 
 
-def test_a_file_without_its_one_public_class_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", catalog.models())
+def test_the_catalog_reads_what_the_class_says(name):
+    """Read from the text and from the class itself: capabilities, tags and hyperparameters are the same."""
+    entry = catalog.models()[name]
+    kind = model_class(entry.family, name)
+    assert kind.__name__ == entry.public and tags_of(kind) == entry.tags
+    assert set(entry.capabilities) == {able for able in catalog.capabilities() if callable(getattr(kind, able, None))}
+    assert {key: parameter.default for key, parameter in entry.parameters.items()} == default_hyperparameters(kind)
+    assert entry.tags.trained_in_steps == ("steps" in entry.parameters)
+
+
+def test_needs_follow_the_graph_of_quantities():
+    metrics = catalog.metrics()
+    assert catalog.needs(metrics["auroc"].dependencies) == ("predict_proba", "decision_function")
+    assert catalog.all_needs(metrics["decoded_noise_distance"].dependencies) == [("decode",), ("encode",)]
+    assert catalog.depends_on(metrics["precision"].dependencies, "feature_net")
+    assert not catalog.depends_on(metrics["accuracy"].dependencies, "feature_net")
+
+
+GOOD = """from pofxy.base.tags import Tags
+from pofxy.base.bayes import BayesRuleMixin
+
+
+class Good(BayesRuleMixin):
+    tags: Tags = Tags(likelihood="density")
+
+    def __init__(self, width: int = 3):
+        self.width = width
+
+    def fit(self, data, trainer):
+        pass
+
+    def log_joint(self, x):
+        return x
+"""
+
+
+@pytest.fixture
+def made_package(tmp_path, monkeypatch):
+    """A package of the foundations alone, to which a test adds files of its own."""
     package = tmp_path / "pofxy"
+    shutil.copytree(source.PACKAGE / "base", package / "base")
     (package / "models/generative").mkdir(parents=True)
-    (package / "protocol.py").write_text((catalog.PACKAGE / "protocol.py").read_text())
-    (package / "models/generative/nothing.py").write_text('"""Nothing."""\n')
-    monkeypatch.setattr(catalog, "PACKAGE", package)
-    with pytest.raises(ValueError, match=r"nothing\.py: exactly one public class with a `fit` method is needed, 0 found"):
+    for module in (catalog, source):
+        monkeypatch.setattr(module, "PACKAGE", package)
+    caches = [value for value in vars(catalog).values() if hasattr(value, "cache_clear")]
+    for cached in caches:
+        cached.cache_clear()
+    yield package
+    for cached in caches:
+        cached.cache_clear()
+
+
+def test_annotated_tags_are_read(made_package):
+    (made_package / "models/generative/good.py").write_text(GOOD)
+    entry = catalog.models()["good"]
+    assert entry.tags.likelihood == "density" and entry.parameters["width"].default == 3
+    assert entry.capabilities == ("predict", "predict_proba", "log_joint", "log_prob")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("class Good(BayesRuleMixin)", "class Good"), None),
+        (("class Good", "class Good(:"), "line 5: invalid syntax"),
+        (
+            ("    def fit(self, data, trainer):\n        pass\n", ""),
+            "exactly one public class with a `fit` method is needed, 0 found",
+        ),
+        (('Tags(likelihood="density")', "Tags(likelihood=KIND)"), "line 6: Tags(likelihood=...) must be a literal"),
+        (('Tags(likelihood="density")', "TAGS"), "line 6: tags: write tags = Tags(...) with literal arguments"),
+        (('Tags(likelihood="density")', 'Tags(measure="density")'), "line 6: Tags has no measure; it has"),
+        (
+            ("    def fit", "    images_only = True\n\n    def fit"),
+            "line 11: `images_only` is a tag: write tags = Tags(images_only=...)",
+        ),
+        (("(BayesRuleMixin)", "(bayes.BayesRuleMixin)"), "line 5: the base class `bayes.BayesRuleMixin`: import it by its name"),
+        (("from pofxy.base.bayes import", "from ...base.bayes import"), "line 2: a relative import: write from pofxy"),
+        (("bayes import BayesRuleMixin", "bayes import *"), "line 2: from pofxy.base.bayes import *: name what is imported"),
+        (("width: int = 3", "**settings"), "line 8: __init__ takes * or ** arguments"),
+        (
+            ("    def log_joint(self, x):\n        return x", "    log_joint = some_function"),
+            "line 14: the capability `log_joint` is assigned",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_catalog_cannot_read_it_refuses_with_file_and_line(made_package, change, message):
+    text = (
+        GOOD.replace("from pofxy.base.bayes", "from pofxy.base import bayes\nfrom pofxy.base.bayes")
+        if "(bayes." in change[1]
+        else GOOD
+    )
+    path = made_package / "models/generative/good.py"
+    path.write_text(text.replace(*change))
+    if message is None:
+        assert catalog.models()["good"].capabilities == ("log_joint",)
+        return
+    with pytest.raises(ValueError, match=r"good\.py") as error:
         catalog.models()
-    (package / "models/generative/nothing.py").write_text("class A(:\n")
-    catalog._tree.cache_clear()
-    with pytest.raises(ValueError, match=r"nothing\.py, line 1: invalid syntax"):
-        catalog.models()
+    expected = message.replace("line 5: the base", "line 6: the base")
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("@quantity\ndef f(x):\n    return x\n", "line 2: write @quantity(...), with parentheses"),
+        ("@quantity(rows=ROWS)\ndef f(x):\n    return x\n", "line 2: quantity(rows=...) must be a literal"),
+        ("@quantity()\ndef f(model):\n    return 1\n", "line 3: annotate `model` with a protocol of base/capabilities.py"),
+        ("@quantity()\ndef f(*x):\n    return 1\n", "line 3: `f` takes plain arguments only"),
+    ],
+)
+def test_a_quantity_that_cannot_be_read_is_refused(made_package, text, message):
+    folder = made_package / "evaluation/quantities"
+    folder.mkdir(parents=True)
+    (folder / "made.py").write_text("from pofxy.evaluation.quantity import quantity\n" + text)
+    with pytest.raises(ValueError, match=r"made\.py") as error:
+        catalog.quantities()
+    assert message in str(error.value)
 
 
 def test_a_plan_needs_no_torch_and_no_mlflow(project_copy, tmp_path):

@@ -15,7 +15,13 @@ def ood_images(x_probe: Tensor, spec: DataSpec, other_images: dict[str, Tensor])
 
     Uniform noise, negatives, images with shuffled pixels, and images of another data set: the one that the config names, else
     drawn shapes, or handwritten digits where the data are drawn shapes.
+
+    Raises:
+        ValueError: where the other data set's images are of another shape.
     """
+    for name, images in other_images.items():
+        if tuple(images.shape[1:]) != spec.shape:
+            raise ValueError(f"ood_datasets: {name} has images {tuple(images.shape[1:])}, and {spec.name} has {spec.shape}")
     generator = fixed_generator()
     top = spec.levels - 1
     n, channels, height, width = x_probe.shape
