@@ -1,7 +1,7 @@
 """What a model is fitted on: the facts of a data set, and its train and val split.
 
 A pixel of an L-level image is one of 0, 1/(L-1), .. 1. Its bin is the interval of width 1/(L-1) around it; a density of images is
-one over these coordinates, and uniform dequantization draws a point of the bin (`dequantize`).
+one over these coordinates, and uniform dequantization samples a point of the bin (`dequantize`).
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What is known of a data set before any of its data is seen.
+    """Facts of a data set that are known before any of its data is read.
 
     Attributes:
         name: of the data set.
         shape: of one x: (C, H, W) or (D,).
-        classes: K.
-        levels: L, the number of grey levels; None for tables.
+        classes: K, the number of classes.
+        levels: L, the number of gray levels; None for tables.
         class_names: K names, in the order of the labels.
-        mirrors: whether an image seen in a mirror is as likely and of the same class: so for photographs, not for digits.
-        distribution: the distribution that the data were drawn from, as `laws.open_distribution` takes it; None where it is not known.
+        mirrors: whether a mirrored image is as likely and of the same class: true for photographs, not for digits.
+        distribution: the known distribution that the data were sampled from, as `open_distribution` takes it; None for real data.
     """
 
     name: str
@@ -35,7 +35,7 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model is fitted on: the train split, and the val split for every choice made on the way. Never the test split."""
+    """What a model is fitted on: the train split, and the val split for every choice in its fit. Never the test split."""
 
     spec: DataSpec
     x: Tensor
@@ -45,13 +45,13 @@ class TrainingData:
 
 
 def validation_splits(data: TrainingData, folds: int = 5) -> list[TrainingData]:
-    """What a setting is chosen by: fits to the train part of each, scored on its val part.
+    """The splits by which a model chooses a setting in its fit: fitted to the train part of each, scored on its val part.
 
-    That is the data's own train and val split. A learning curve's subset has no val split but itself, on which the least
-    regularised setting would always win: there it is folds of the subset, each with as many images of every class as the others.
+    Usually the data's own train and val split. A subset of a learning curve has no val split but itself, on which the least
+    regularized setting would always win: there it is cross-validation on stratified folds of the subset.
 
     Returns:
-        one or more; none where some class has a single image, and nothing can be held out.
+        One split or more; none where a class has a single image, so that nothing can be held out.
     """
     if data.x_val is not data.x:
         return [data]
@@ -59,7 +59,7 @@ def validation_splits(data: TrainingData, folds: int = 5) -> list[TrainingData]:
     folds = min(folds, int(counts.min()))
     if folds < 2:
         return []
-    # The rank of each image within its class, in turn, names its fold.
+    # The fold of an image is its rank within its class, modulo the number of folds.
     order = data.y.argsort(stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.cat([torch.arange(int(count)) for count in counts])
@@ -68,14 +68,14 @@ def validation_splits(data: TrainingData, folds: int = 5) -> list[TrainingData]:
 
 
 def check_data(data: TrainingData) -> None:
-    """Raises ValueError, in the data set's name, where no model could be fitted on the data, whatever it is."""
+    """Raises ValueError, which names the data set, where no model at all could be fitted to the data."""
     name, classes = data.spec.name, data.spec.classes
     for part, x, y in (("train", data.x, data.y), ("val", data.x_val, data.y_val)):
         if tuple(x.shape[1:]) != data.spec.shape or len(x) != len(y):
             raise ValueError(
                 f"{name}: {part} has x {tuple(x.shape)} and y {tuple(y.shape)}; x of shape (N, {data.spec.shape}) is needed"
             )
-        # The sum of finite numbers of modest size is finite, and takes no copy of them.
+        # The sum of finite numbers of modest size is finite, and needs no copy of them.
         if not torch.isfinite(x.sum()) and (bad := int((~x.isfinite()).flatten(1).any(1).sum())):
             raise ValueError(f"{name}: {bad} of {len(x)} rows of {part} have a number that is NaN or infinite")
         if y.min() < 0 or y.max() >= classes:

@@ -7,7 +7,7 @@ import torch
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds every global generator that a model may draw from."""
+    """Seeds every global random generator that a model may use."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -26,7 +26,7 @@ def random_state() -> dict:
 
 
 def restore_random_state(state: dict) -> None:
-    """Puts back what random_state gave."""
+    """Restores what random_state returned."""
     torch.set_rng_state(state["torch"])
     if state["accelerator"] is not None:
         torch.get_device_module().set_rng_state(state["accelerator"])

@@ -16,7 +16,7 @@ class Tags:
         conditional: whether `sample` uses the labels it is given.
         likelihood: what log p(x) is taken over: a "mass" over L-level images, or a "density".
         estimator: how a `log_prob` that is an unbiased estimate is found; "" for an exact one.
-        bound: name of the lower bound that `log_prob_bound`, `log_joint_bound` or `log_unnormalized` gives; "" where there is none.
+        bound: name of the lower bound that `log_prob_bound`, `log_joint_bound` or `log_unnormalized` gives; "" for none.
         binarized: "threshold" or "stochastic" for a model of binary images, "" for any other.
         images_only: whether the model cannot be fitted to a table.
         trained_in_steps: whether `fit` takes gradient steps, so that its cost is set by the argument `steps`.

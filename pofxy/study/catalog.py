@@ -68,7 +68,7 @@ class ModelEntry(Entry):
 
 @dataclass(frozen=True)
 class DatasetEntry(Entry):
-    """A data set, or a kind of source. `distribution` names the known distribution that it is sampled from, "" where there is none."""
+    """A data set, or a kind of source. `distribution` names the known distribution that it is sampled from; "" for none."""
 
     parameters: dict[str, Parameter]
     table: bool

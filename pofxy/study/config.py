@@ -1,6 +1,7 @@
-"""Reads nothing but the config's text and its schema, and says in one line what is wrong with them before any job starts.
+"""Checks a study's config against its schema before any job starts: each fault is one line that names the key and the cause.
 
-It imports jsonschema and PyYAML, which Snakemake itself brings: making the plan needs nothing more.
+Snakemake's own `validate` does not name the nearest key that exists, and does not see keys that stand twice. The libraries behind it,
+jsonschema and PyYAML, are used here; making the plan needs nothing more.
 """
 
 from pathlib import Path
@@ -17,10 +18,10 @@ def check(config: dict, schema: Path, files: list[str]) -> dict:
     Args:
         config: as Snakemake merged it from the config files and the command line.
         schema: a JSON schema (in YAML).
-        files: the config files, read again for keys that stand twice: YAML would keep the last and say nothing.
+        files: the config files, read again to find keys that stand twice: YAML would silently keep the last.
 
     Raises:
-        plan.ConfigError: with every fault, one a line, each with its key and cause.
+        plan.ConfigError: every fault on a line of its own, with its key and cause.
     """
     for file in files:
         _check_unique(yaml.compose(Path(file).read_text(encoding="utf-8")), file)

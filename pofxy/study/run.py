@@ -1,4 +1,4 @@
-"""One run of a study. Apart from the plan: what a job is made of should not hold how the plan was made. Standard library only."""
+"""One run of a study. In a file of its own, so that a job that is given a run does not depend on how the plan was made."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Run:
     """One (data set, model, seed): a folder of its own, a row of runs.csv, a child run in MLflow.
 
-    `model` is the name in the config (a variant's own), `of` the file it is made of.
+    `model` is the name in the config, of a variant its own; `of` is the name of the model's file.
     """
 
     dataset: str
@@ -19,4 +19,5 @@ class Run:
 
     @property
     def key(self) -> str:
+        """The run's folder below results/runs."""
         return f"{self.dataset}/{self.model}/seed{self.seed}"
