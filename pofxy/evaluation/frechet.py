@@ -31,8 +31,7 @@ def frechet_with_error(first: np.ndarray, second: np.ndarray) -> tuple[float, fl
     """
     moments_1 = moments(first)
     moments_2 = moments(second)
-    variance = _variance(first, moments_1, moments_2) + _variance(second, moments_2, moments_1)
-    return frechet(moments_1, moments_2), float(np.sqrt(variance))
+    return frechet(moments_1, moments_2), _error(first, moments_1, second, moments_2)
 
 
 def moments(features: np.ndarray) -> Moments:
@@ -65,8 +64,11 @@ def frechet_error(first: np.ndarray, second: np.ndarray) -> float:
     Returns:
         The standard error, in the unit of the distance.
     """
-    _, error = frechet_with_error(first, second)
-    return error
+    return _error(first, moments(first), second, moments(second))
+
+
+def _error(first: np.ndarray, moments_1: Moments, second: np.ndarray, moments_2: Moments) -> float:
+    return float(np.sqrt(_variance(first, moments_1, moments_2) + _variance(second, moments_2, moments_1)))
 
 
 def _variance(features: np.ndarray, own: Moments, other: Moments) -> float:
