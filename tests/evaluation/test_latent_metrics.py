@@ -32,7 +32,7 @@ def rng():
 
 
 @pytest.fixture
-def labelled_images():
+def labeled_images():
     """Makes n images (1, 6, 6) whose first pixel is the class and the others noise: x, y of 60 test images, then of the rest."""
 
     def make(n=260, classes=4):
@@ -57,8 +57,8 @@ def blobs(rng):
     return make
 
 
-def test_latents_that_are_the_class_need_one_label_per_class(labelled_images):
-    x, y, x_train, y_train = labelled_images()
+def test_latents_that_are_the_class_need_one_label_per_class(labeled_images):
+    x, y, x_train, y_train = labeled_images()
     one_hot = Encoder(lambda x: torch.nn.functional.one_hot((x[:, 0, 0, 0] * 3).round().long(), 4))
     probe = latent_probe.latent_probe(one_hot, x, y, x_train, y_train)
     assert probe.values.shape == (60, 4, 3) and probe.places == (1, 10, 50) and len(probe.conditions) == 4
@@ -67,8 +67,8 @@ def test_latents_that_are_the_class_need_one_label_per_class(labelled_images):
     assert (linear_probe(probe.values.numpy()) == 1).all() and (latent_knn_accuracy(probe.values.numpy()) == 1).all()
 
 
-def test_latents_of_noise_reach_chance(labelled_images):
-    x, y, x_train, y_train = labelled_images(2060)
+def test_latents_of_noise_reach_chance(labeled_images):
+    x, y, x_train, y_train = labeled_images(2060)
     values = latent_probe.latent_probe(Encoder(lambda x: x[:, 0, 3:].flatten(1)), x, y, x_train, y_train).values.numpy()
     assert linear_probe(values).mean() == pytest.approx(0.25, abs=0.08)
     assert latent_knn_accuracy(values).mean() == pytest.approx(0.25, abs=0.08)
@@ -76,12 +76,12 @@ def test_latents_of_noise_reach_chance(labelled_images):
     assert set(np.unique(values[:, :, 2])) <= {0, 1}
 
 
-def test_probes_with_all_labels_are_those_of_scikit_learn_on_latents_and_components(labelled_images):
+def test_probes_with_all_labels_are_those_of_scikit_learn_on_latents_and_components(labeled_images):
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
 
-    x, y, x_train, y_train = labelled_images(1060)
+    x, y, x_train, y_train = labeled_images(1060)
     encoder = Encoder(lambda x: 7 * x[:, 0, :2].flatten(1))
     values = latent_probe.latent_probe(encoder, x, y, x_train, y_train).values
     pca = PCA(12, svd_solver="full").fit(x_train.flatten(1).numpy())
@@ -96,7 +96,7 @@ def test_probes_with_all_labels_are_those_of_scikit_learn_on_latents_and_compone
         assert np.mean((label == y.numpy()) == values[:, first + 1, 2].bool().numpy()) > 0.98
 
 
-def test_labelled_rows_are_balanced_nested_and_the_same_for_every_model(rng):
+def test_labeled_rows_are_balanced_nested_and_the_same_for_every_model(rng):
     y = rng.permutation(np.repeat([0, 1, 2], [100, 40, 6]))
     sets = latent_probe._labelled(y)
     assert list(sets) == [1, 10, pytest.approx(146 / 3)] and [len(draws) for draws in sets.values()] == [5, 5, 1]
@@ -117,12 +117,12 @@ def test_probes_accept_tables_and_long_latents():
     assert probe.values.shape == (20, 4, 3) and probe.values.isfinite().all()
 
 
-def test_probes_leave_the_mode_of_a_module_as_it_is(labelled_images):
+def test_probes_leave_the_mode_of_a_module_as_it_is(labeled_images):
     """predict_batched gives a probe the latents in batches, without gradients and in evaluation mode."""
     net = torch.nn.Linear(36, 3)
     net.encode = lambda x: net(x.flatten(1))
     net.train()
-    x, y, x_train, y_train = labelled_images()
+    x, y, x_train, y_train = labeled_images()
     assert not predict_batched(net, "encode", x).requires_grad
     latent_probe.latent_probe(net, x, y, x_train, y_train)
     assert net.training

@@ -1,6 +1,6 @@
 """Balanced accuracy: the recall of each class, averaged over the classes.
 
-    1/K sum_k  n_kk / n_k,     n_k test images of class k, n_kk of them labelled k
+    1/K sum_k  n_kk / n_k,     n_k test images of class k, n_kk of them labeled k
 
 Rare classes count as much as frequent classes.
 

@@ -1,6 +1,6 @@
 """Macro F1: the harmonic mean of precision and recall of each class, averaged over the classes.
 
-    1/K sum_k  2 n_kk / (n_k + m_k),     n_k images of class k, m_k labelled k, n_kk both
+    1/K sum_k  2 n_kk / (n_k + m_k),     n_k images of class k, m_k labeled k, n_kk both
 
 It penalizes a class that is predicted for images of other classes as well as a class that is missed.
 

@@ -1,6 +1,6 @@
 """Memorization p-value: the probability that train images are as close to the samples if they are no different from test images.
 
-    (1 + |{b : r_b <= r}|) / (1 + B),      r = mean_i d(s_i, train) / mean_i d(s_i, test),  r_b after a random relabelling
+    (1 + |{b : r_b <= r}|) / (1 + B),      r = mean_i d(s_i, train) / mean_i d(s_i, test),  r_b after a random relabeling
 
 A permutation test of `nearest_neighbor_ratio`. If the model has not memorized, train and test images are exchangeable, so which
 images of the pool are called train images does not matter. B = 999 random permutations of the pool give the distribution of the

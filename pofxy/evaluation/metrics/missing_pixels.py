@@ -6,6 +6,7 @@ A density that can integrate out the unknown pixels classifies by p(y | known pi
 unknown pixels are replaced by the mean of the train images. The estimator of each score says which.
 
 Source of the exact rule: Z. Ghahramani, M. I. Jordan, "Supervised learning from incomplete data via an EM approach", NIPS 1993.
+https://proceedings.neurips.cc/paper/1993/hash/f2201f5191c4e92cc5af043eebfd0946-Abstract.html
 
 Trap: pixels are missing at random here. A hidden region is another problem (occlusion, under `robustness`).
 """
