@@ -111,6 +111,7 @@ def redraws(graph: Graph) -> list[Graph]:
     if samples is None:
         return []
     labels = graph.get("requested_labels") if tags_of(model).conditional else None
+    requested = labels if labels is not None else torch.full((len(samples),), -1)
     found = []
     for draw in range(tags_of(model).n_redraws):
 
@@ -118,7 +119,6 @@ def redraws(graph: Graph) -> list[Graph]:
             seed_everything(graph.get("seed") + 1 + draw)
             return sample_batched(model, len(samples), labels)
 
-        requested = labels if labels is not None else torch.full((len(samples),), -1)
         openers = {"samples": sample, "requested_labels": lambda: requested}
         base = graph.key("samples")
         keys = {name: f"{graph.key(name)} redraw {draw}" if base else "" for name in openers}
@@ -224,5 +224,5 @@ def _widened(metric: Callable, measurement: _Measurement, value: float, low: flo
     """The interval with the error that all values share, as of a normalizer: independent of that of the images."""
     first, *_ = measurement.arguments
     shifted = metric(**measurement.arguments | {first: measurement.arguments[first] + measurement.common_error})
-    shared = 1.96 * abs(float(np.mean(shifted)) - value)
+    shared = intervals.Z95 * abs(float(np.mean(shifted)) - value)
     return value - math.hypot(value - low, shared), value + math.hypot(high - value, shared)

@@ -1,7 +1,7 @@
 """Checks a study's config against its schema before any job starts: each fault is one line that names the key and the cause.
 
-Snakemake's own `validate` does not name the nearest key that exists, and does not see keys that stand twice. The libraries behind it,
-jsonschema and PyYAML, are used here; making the plan needs nothing more.
+Snakemake's own `validate` does not name the nearest key that exists, and does not see keys that stand twice. The libraries
+behind it, jsonschema and PyYAML, are used here; making the plan needs nothing more.
 """
 
 from pathlib import Path

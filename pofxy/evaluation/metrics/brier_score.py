@@ -1,9 +1,13 @@
-"""Brier score: the squared distance of the probabilities from the truth.
+"""Brier score: the squared distance between the predicted probabilities and the true labels.
 
     1/N sum_n sum_k (p(k | x_n) - [y_n = k])^2,     0 at best, 2 at worst
 
-A proper scoring rule that no single image can dominate, as it can the log-loss. Source: G. W. Brier, "Verification of forecasts
-expressed in terms of probability", Monthly Weather Review, 1950, eq. 2. Trap: for two classes many books give half of it.
+A proper scoring rule. A single image cannot dominate it, as it can dominate the log-loss.
+
+Source: G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review, 1950, eq. 2.
+https://doi.org/10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
+
+Trap: for two classes, many books define half of this value.
 """
 
 import numpy as np
@@ -12,7 +16,15 @@ HIGHER_IS_BETTER = False
 UNIT = "squared probability"
 
 
-def brier_score(predict_proba, y):
-    """The squared distance for each image, (N,); predict_proba (N, K), y (N,)."""
+def brier_score(predict_proba: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared distance of each image.
+
+    Args:
+        predict_proba: class probabilities, (N, K).
+        y: true labels, (N,).
+
+    Returns:
+        Squared distances, 0 to 2, (N,).
+    """
     truth = np.eye(predict_proba.shape[1])[y]  # (N, K)
     return ((predict_proba.astype(float) - truth) ** 2).sum(1)

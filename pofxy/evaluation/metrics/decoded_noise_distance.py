@@ -1,20 +1,34 @@
-"""Distance of decoded noise: how far images lie from test images that a decoder makes of normal noise in place of codes.
+"""Fréchet distance of decoded noise: how far images decoded from standard normal latents lie from test images.
 
     Fréchet distance of the features of g(z), z ~ N(0, I), and of test images,     g the decoder
 
-A code that was trained for reconstruction alone may lie anywhere: nothing makes N(0, I) its law, and what lies between codes is
-no image. A variational model is trained so that it is one. Source: D. P. Kingma, M. Welling, "Auto-encoding variational Bayes",
-ICLR 2014 (the law of the code); the distance is `frechet_distance`. Traps: of a variational model these are the images that its
-decoder holds for the mean, without the noise of single pixels that its samples have, so it is not its distance as a sampler.
+A model that is trained for reconstruction alone does not constrain the distribution of its latents: it need not be N(0, I), and
+a point between two latents need not decode to an image. A variational autoencoder is trained to make it N(0, I).
+
+Source: D. P. Kingma, M. Welling, "Auto-encoding variational Bayes", ICLR 2014 (the prior of the latents),
+https://arxiv.org/abs/1312.6114; the distance is `frechet_distance`.
+
+Trap: for a variational model the decoded images are the means of p(x | z), without the noise of single pixels that its samples
+have. So this is not its distance as a sampler.
 """
 
-from pofxy.evaluation.frechet import frechet, frechet_error, moments
+import numpy as np
+
+from pofxy.evaluation.frechet import frechet_with_error
 
 HIGHER_IS_BETTER = False
 UNIT = "squared feature distance"
 LOWEST = 0.0
 
 
-def decoded_noise_distance(decoded_features, test_features):
-    """Of (n, Z) and (N, Z) features, and its standard error."""
-    return frechet(moments(decoded_features), moments(test_features)), frechet_error(decoded_features, test_features)
+def decoded_noise_distance(decoded_features: np.ndarray, test_features: np.ndarray) -> tuple[float, float]:
+    """Fréchet distance between decoded noise and test images.
+
+    Args:
+        decoded_features: features of decoded noise, (n, Z).
+        test_features: features of test images, (N, Z).
+
+    Returns:
+        The distance and its standard error by the delta method.
+    """
+    return frechet_with_error(decoded_features, test_features)

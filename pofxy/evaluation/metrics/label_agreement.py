@@ -1,10 +1,16 @@
-"""Label agreement: the share of samples that the feature net takes for the class that was asked for.
+"""Label agreement: the share of samples that the feature net assigns to the class they were sampled for.
 
     1/n sum_i [argmax_k p(k | s_i) = y_i],      s_i ~ model(x | y_i)
 
-For conditional models alone. Source: K. Shmelkov, C. Schmid, K. Alahari, "How good is my GAN?", ECCV 2018 (GAN-test). Traps:
-the classifier's own mistakes count against the model, so read it beside `real_train`; one clear image per class gets all of it.
+Only for conditional models.
+
+Source: K. Shmelkov, C. Schmid, K. Alahari, "How good is my GAN?", ECCV 2018 (GAN-test). https://arxiv.org/abs/1807.09499
+
+Traps: the feature net's own errors count against the model, so read it beside `real_train`. One clear image per class,
+repeated, gets the full score.
 """
+
+import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "share"
@@ -12,6 +18,14 @@ LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def label_agreement(sample_probabilities, sample_labels):
-    """1 for each sample that is taken for its label, else 0, (n,); sample_probabilities (n, K), sample_labels (n,)."""
+def label_agreement(sample_probabilities: np.ndarray, sample_labels: np.ndarray) -> np.ndarray:
+    """Whether the feature net predicts the label of each sample.
+
+    Args:
+        sample_probabilities: class probabilities of samples by the feature net, (n, K).
+        sample_labels: labels that the samples were requested for, (n,).
+
+    Returns:
+        1.0 where the two agree, else 0.0, (n,).
+    """
     return (sample_probabilities.argmax(1) == sample_labels).astype(float)

@@ -1,12 +1,17 @@
-"""Neighbours of codes: the accuracy of a vote of the nearest labelled codes, with few labels and with many.
+"""k-NN accuracy on latents: the accuracy of k-nearest-neighbor classification on latents, with few labels and with many.
 
-    1/3 sum_l accuracy with l labels for each class,     l = 1 (one neighbour), 10 and all (five neighbours)
+    1/3 sum_l accuracy with l labels for each class,     l = 1 (one neighbor), 10 and all (five neighbors)
 
-It asks of a code what a linear probe does not: that images near in it are alike. Source: Z. Wu, Y. Xiong, S. X. Yu, D. Lin,
-"Unsupervised feature learning via non-parametric instance discrimination", CVPR 2018. Trap: distances hang on the scale of each
-dimension, and a wide one that means nothing drowns the others; compare with principal components of the same length (the curve
-has both).
+It measures what a linear probe does not: whether images with nearby latents are alike.
+
+Source: Z. Wu, Y. Xiong, S. X. Yu, D. Lin, "Unsupervised feature learning via non-parametric instance discrimination", CVPR
+2018. https://arxiv.org/abs/1805.01978
+
+Trap: distances depend on the scale of each dimension. A dimension of large variance that carries no information hides the
+others. Compare with principal components of the same number of dimensions (the curve has both).
 """
+
+import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "accuracy"
@@ -14,6 +19,13 @@ LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def latent_knn_accuracy(latent_probe):
-    """Mean accuracy over the numbers of labels for each image, (N,); latent_probe (N, probes, numbers of labels), k-NN second."""
+def latent_knn_accuracy(latent_probe: np.ndarray) -> np.ndarray:
+    """Mean accuracy of each image over the numbers of labels.
+
+    Args:
+        latent_probe: accuracy, (N, probes, numbers of labels), k-NN second.
+
+    Returns:
+        The mean, 0 to 1, (N,).
+    """
     return latent_probe[:, 1].mean(1)

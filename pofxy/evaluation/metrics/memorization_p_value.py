@@ -1,16 +1,22 @@
-"""Memorisation p-value: how likely train images would be as close to the samples by chance, were they as new as test images.
+"""Memorization p-value: the probability that train images are as close to the samples if they are no different from test images.
 
-    (1 + |{b : r_b <= r}|) / (1 + B),      r = mean_i d(s_i, train) / mean_i d(s_i, test),  r_b with the images' sides dealt anew
+    (1 + |{b : r_b <= r}|) / (1 + B),      r = mean_i d(s_i, train) / mean_i d(s_i, test),  r_b after a random relabeling
 
-A permutation test: to a model that has not memorized, train and test images are alike, so it is all one which are called train;
-999 deals of the pool give the law of the ratio. A small value says that samples keep closer to train images than chance allows.
+A permutation test of `nearest_neighbor_ratio`. If the model has not memorized, train and test images are exchangeable, so which
+images of the pool are called train images does not matter. B = 999 random permutations of the pool give the distribution of the
+ratio. A small p-value means that samples are closer to train images than chance allows.
+
 Sources: C. Meehan, K. Chaudhuri, S. Dasgupta, "A non-parametric test to detect data-copying in generative models", AISTATS 2020
-(the question); B. Phipson, G. K. Smyth, "Permutation p-values should never be zero", Statistical Applications in Genetics and
-Molecular Biology, 2010 (the 1 that is added). Traps: a large value proves nothing: copies that are blurred or moved escape; of
-many models, one in twenty falls below .05 by chance.
+(the question), https://arxiv.org/abs/2004.05675; B. Phipson, G. K. Smyth, "Permutation p-values should never be zero",
+Statistical Applications in Genetics and Molecular Biology, 2010 (the added 1), https://doi.org/10.2202/1544-6115.1585
+
+Traps: a large value proves nothing, as blurred or shifted copies are not detected. Of many models, one in twenty falls below
+.05 by chance.
 """
 
 import numpy as np
+
+from pofxy.evaluation.metrics.nearest_neighbor_ratio import nearest_neighbor_ratio
 
 HIGHER_IS_BETTER = True
 UNIT = "probability"
@@ -19,26 +25,17 @@ HIGHEST = 1.0
 PERMUTATIONS = 999
 
 
-def memorization_p_value(sample_pool_distance, sample_pool_index, pool_size):
-    """The p-value of the one-sided test; and 0, as it is no estimate of anything.
+def memorization_p_value(sample_pool_distance: np.ndarray, sample_pool_index: np.ndarray, pool_size: int) -> tuple[float, float]:
+    """The p-value of the one-sided test; the arguments are those of `nearest_neighbor_ratio`.
 
-    Args:
-        sample_pool_distance: of each sample to its nearest images of the pool, nearest first, (n, M).
-        sample_pool_index: which these are, (n, M): train images below pool_size, test images from there on.
-        pool_size: images of either side in the pool.
+    Returns:
+        The p-value, and 0.0 for its standard error, as it is no estimate.
     """
     rng = np.random.default_rng(0)
-    train = np.arange(2 * pool_size) < pool_size
-    seen = _ratio(sample_pool_distance, train[sample_pool_index])
-    dealt = (_ratio(sample_pool_distance, rng.permutation(train)[sample_pool_index]) for _ in range(PERMUTATIONS))
-    # Deals that differ in rounding alone are as close.
-    as_close = sum(bool(ratio <= seen * (1 + 1e-12)) for ratio in dealt)
+    observed = nearest_neighbor_ratio(sample_pool_distance, sample_pool_index, pool_size)
+    as_close = 0
+    for _ in range(PERMUTATIONS):
+        permuted_index = rng.permutation(2 * pool_size)[sample_pool_index]
+        ratio = nearest_neighbor_ratio(sample_pool_distance, permuted_index, pool_size)
+        as_close += ratio <= observed * (1 + 1e-12)  # ratios that differ only by rounding are equal
     return (1 + as_close) / (1 + PERMUTATIONS), 0.0
-
-
-def _ratio(distance, train):
-    """The mean distance to the nearest train image over that to the nearest test image; where a side lacks, the last distance."""
-    last = distance.shape[1] - 1
-    near = (np.where(side.any(1), side.argmax(1), last) for side in (train, ~train))
-    near_train, near_test = (distance[np.arange(len(distance)), place].mean() for place in near)
-    return near_train / max(near_test, 1e-12)

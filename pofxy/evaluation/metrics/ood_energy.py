@@ -1,13 +1,19 @@
-"""Outliers by energy: how often the scores of a test image are larger than those of an outlier.
+"""OOD detection by energy: how often a test image has larger classification scores than an out-of-distribution image.
 
     AUROC of log sum_k exp f_k(x),     f the scores of `decision_function`
 
-Outliers are noise, negatives, images with their pixels shuffled and images of another data set; the AUROC is averaged over
-these kinds. A test image's own value is the share of outliers below it, a tie counting half, and the mean of these is the
-AUROC. Source: W. Liu, X. Wang, J. Owens, Y. Li, "Energy-based out-of-distribution detection", NeurIPS 2020. Traps: the softmax
-does not change when a number is added to all scores, and the energy does, so that training leaves it free in part; of margins
-(SVMs) or regressions on the classes it is a soft maximum, and no energy.
+The area under the receiver operating characteristic curve (AUROC), averaged over the kinds of out-of-distribution (OOD) images:
+noise, negatives, shuffled pixels and another data set. The value of a test image is the share of OOD images with a smaller
+score, a tie counting half; the mean of these values is the AUROC.
+
+Source: W. Liu, X. Wang, J. Owens, Y. Li, "Energy-based out-of-distribution detection", NeurIPS 2020.
+https://arxiv.org/abs/2010.03759
+
+Traps: adding a constant to all scores changes the energy but not the softmax, so training does not fully determine the energy.
+For margins (SVMs) or regressions on the classes it is a soft maximum, not an energy.
 """
+
+import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "AUROC"
@@ -15,6 +21,13 @@ LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def ood_energy(ood_energy):
-    """Mean over the kinds of outliers for each image, (N,); ood_energy (N, kinds, 1), placement values by the free energy."""
+def ood_energy(ood_energy: np.ndarray) -> np.ndarray:
+    """Mean over the kinds of OOD images.
+
+    Args:
+        ood_energy: share of OOD images with a smaller score, (N, kinds, 1).
+
+    Returns:
+        The mean share, 0 to 1, (N,).
+    """
     return ood_energy.mean((1, 2))

@@ -1,13 +1,19 @@
-"""Outliers by likelihood: how often a test image is more likely than an outlier.
+"""OOD detection by likelihood: how often a test image is more likely under the model than an out-of-distribution image.
 
     AUROC of log p(x)
 
-Outliers are noise, negatives, images with their pixels shuffled and images of another data set; the AUROC is averaged over
-these kinds. A test image's own value is the share of outliers below it, a tie counting half, and the mean of these is the
-AUROC. Source of the idea: C. M. Bishop, "Novelty detection and neural network validation", IEE Proceedings 1994. Trap:
-densities of images prefer simple ones, and a value far below .5 on such outliers is the rule, not a fault of the code: E.
-Nalisnick et al., "Do deep generative models know what they don't know?", ICLR 2019.
+The area under the receiver operating characteristic curve (AUROC), averaged over the kinds of out-of-distribution (OOD) images:
+noise, negatives, shuffled pixels and another data set. The value of a test image is the share of OOD images that are less
+likely, a tie counting half; the mean of these values is the AUROC.
+
+Source of the idea: C. M. Bishop, "Novelty detection and neural network validation", IEE Proceedings - Vision, Image and Signal
+Processing, 1994. https://doi.org/10.1049/ip-vis:19941330
+
+Trap: densities of images prefer simple images. A value far below .5 on such OOD images is common and not a bug: E. Nalisnick et
+al., "Do deep generative models know what they don't know?", ICLR 2019, https://arxiv.org/abs/1810.09136
 """
+
+import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "AUROC"
@@ -15,6 +21,13 @@ LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def ood_likelihood(ood_likelihood):
-    """Mean over the kinds of outliers for each image, (N,); ood_likelihood (N, kinds, 1), placement values by likelihood."""
+def ood_likelihood(ood_likelihood: np.ndarray) -> np.ndarray:
+    """Mean over the kinds of OOD images.
+
+    Args:
+        ood_likelihood: share of OOD images that are less likely, (N, kinds, 1).
+
+    Returns:
+        The mean share, 0 to 1, (N,).
+    """
     return ood_likelihood.mean((1, 2))

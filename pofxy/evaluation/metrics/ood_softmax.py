@@ -1,13 +1,19 @@
-"""Outliers by confidence: how often a classifier is surer of a test image than of an outlier.
+"""OOD detection by confidence: how often a classifier is more confident on a test image than on an out-of-distribution image.
 
     AUROC of max_k p(k | x)
 
-Outliers are noise, negatives, images with their pixels shuffled and images of another data set; the AUROC is averaged over
-these kinds. A test image's own value is the share of outliers below it, a tie counting half, and the mean of these is the
-AUROC. Source: D. Hendrycks, K. Gimpel, "A baseline for detecting misclassified and out-of-distribution examples in neural
-networks", ICLR 2017. Traps: far from all classes a softmax may be sure of itself; probabilities that are 1 in floating point
-tie, and a tie counts half.
+The area under the receiver operating characteristic curve (AUROC), averaged over the kinds of out-of-distribution (OOD) images:
+noise, negatives, shuffled pixels and another data set. The value of a test image is the share of OOD images with a lower
+confidence, a tie counting half; the mean of these values is the AUROC.
+
+Source: D. Hendrycks, K. Gimpel, "A baseline for detecting misclassified and out-of-distribution examples in neural networks",
+ICLR 2017. https://arxiv.org/abs/1610.02136
+
+Traps: far from all classes a softmax may be very confident. Probabilities that round to 1 in floating point tie, and a tie
+counts half.
 """
+
+import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "AUROC"
@@ -15,6 +21,13 @@ LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def ood_softmax(ood_softmax):
-    """Mean over the kinds of outliers for each image, (N,); ood_softmax (N, kinds, 1), placement values by the largest probability."""
+def ood_softmax(ood_softmax: np.ndarray) -> np.ndarray:
+    """Mean over the kinds of OOD images.
+
+    Args:
+        ood_softmax: share of OOD images with a smaller largest probability, (N, kinds, 1).
+
+    Returns:
+        The mean share, 0 to 1, (N,).
+    """
     return ood_softmax.mean((1, 2))

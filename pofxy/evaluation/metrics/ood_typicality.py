@@ -1,13 +1,19 @@
-"""Outliers by typicality: how often the log-likelihood of a test image is nearer to the usual than that of an outlier.
+"""OOD detection by typicality: how often a test image has a more typical log-likelihood than an out-of-distribution image.
 
     AUROC of -|log p(x) - mean log p(train images)|
 
-Outliers are noise, negatives, images with their pixels shuffled and images of another data set; the AUROC is averaged over
-these kinds. A test image's own value is the share of outliers below it, a tie counting half, and the mean of these is the
-AUROC. Source: E. Nalisnick, A. Matsukawa, Y. W. Teh, B. Lakshminarayanan, "Detecting out-of-distribution inputs to deep
-generative models using typicality", 2019. Traps: an outlier whose likelihood happens to be the usual one passes; and a model
-that has learned its train images by heart finds new images ood_typicality, too.
+The area under the receiver operating characteristic curve (AUROC), averaged over the kinds of out-of-distribution (OOD) images:
+noise, negatives, shuffled pixels and another data set. The value of a test image is the share of OOD images that are less
+typical, a tie counting half; the mean of these values is the AUROC.
+
+Source: E. Nalisnick, A. Matsukawa, Y. W. Teh, B. Lakshminarayanan, "Detecting out-of-distribution inputs to deep generative
+models using typicality", 2019. https://arxiv.org/abs/1906.02994
+
+Traps: an OOD image that happens to have a typical likelihood is not detected. For a model that has memorized its train images,
+new images of the same distribution are atypical, too.
 """
+
+import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "AUROC"
@@ -15,6 +21,13 @@ LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def ood_typicality(ood_typicality):
-    """Mean over the kinds of outliers for each image, (N,); ood_typicality (N, kinds, 1), placement values by typicality."""
+def ood_typicality(ood_typicality: np.ndarray) -> np.ndarray:
+    """Mean over the kinds of OOD images.
+
+    Args:
+        ood_typicality: share of OOD images that are less typical, (N, kinds, 1).
+
+    Returns:
+        The mean share, 0 to 1, (N,).
+    """
     return ood_typicality.mean((1, 2))

@@ -1,11 +1,16 @@
-"""Train on union: the accuracy on real test images of a classifier that saw samples beside real train images.
+"""Train on union: the accuracy on test images of a classifier that was trained on train images and samples together.
 
     1/N sum_n [c(x_n) = y_n],      c trained on train images and samples together
 
-Whether samples are of use as further data: compare it with what the same classifier reaches without them. Source: S. Ravuri, O.
-Vinyals, "Classification accuracy score for conditional generative models", NeurIPS 2019 (naive augmentation score). Traps:
-where train images are plenty it hardly moves; poor samples can make it worse, and copies only repeat what is there.
+It shows whether samples are useful as additional training data. Compare it with what the same classifier reaches without them.
+
+Source: S. Ravuri, O. Vinyals, "Classification accuracy score for conditional generative models", NeurIPS 2019 (naive
+augmentation score). https://arxiv.org/abs/1905.10887
+
+Traps: where there are many train images it hardly changes. Poor samples can lower it, and copies only repeat the train images.
 """
+
+import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "accuracy"
@@ -13,6 +18,14 @@ LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def train_on_union(union_predict, y):
-    """1 where the label (N,) is the true one (N,), else 0; (N,)."""
+def train_on_union(union_predict: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Whether each predicted label is right.
+
+    Args:
+        union_predict: labels predicted by the classifier trained on train images and samples, (N,).
+        y: true labels, (N,).
+
+    Returns:
+        1.0 where the two agree, else 0.0, (N,).
+    """
     return (union_predict == y).astype(float)

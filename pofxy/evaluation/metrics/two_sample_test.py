@@ -1,12 +1,15 @@
-"""Two-sample test: how often a classifier tells samples from test images, on items that it has not seen.
+"""Classifier two-sample test: the accuracy of a classifier that separates samples from test images, on held-out images.
 
     1/2n sum_i [c(a_i) is right],      c a small neural network on features, trained on the other half
 
-0.5: it cannot tell. A network of one hidden layer, the same for every model, sees standardised features and, fainter, their
-squares, so that it need not find out what a variance is. It learns on one half of both sides and is asked about the other, then
-the other way round. Source: D. Lopez-Paz, M. Oquab, "Revisiting classifier two-sample tests", ICLR 2017. Traps: 0.5 says that
-this network on these features found nothing, not that there is nothing; with more images it finds more; one mark that all
-samples share, were it invisible, is enough for 1.
+At 0.5 the classifier cannot separate them. It is a network of one hidden layer, the same for every model. Its inputs are the
+standardized features and their squares with a smaller weight, so that it need not learn what a variance is. It is trained on
+one half of both sides and tested on the other half, then the other way round.
+
+Source: D. Lopez-Paz, M. Oquab, "Revisiting classifier two-sample tests", ICLR 2017. https://arxiv.org/abs/1610.06545
+
+Traps: 0.5 means that this network on these features found no difference, not that there is none. With more images it finds
+more. A single trace that all samples share, even an invisible one, is enough for 1.
 """
 
 import numpy as np
@@ -15,57 +18,68 @@ HIGHER_IS_BETTER = False
 UNIT = "accuracy"
 LOWEST = 0.0
 HIGHEST = 1.0
-# It trains a network: of samples that a reference draws several times it is asked once.
+# It trains a network, so it is computed once for a baseline whose samples are drawn several times.
 TRAINS = True
 HIDDEN = 64
 STEPS = 100
 LEARNING_RATE = 1e-2
 WEIGHT_DECAY = 1.0
-# The weight of squares: at 1 they drown a shift of the means.
+# Weight of the squares: at 1 they hide a shift of the means.
 SQUARES = 0.3
 
 
-def two_sample_test(sample_features, test_features):
-    """1 for each item that is told right, else 0, samples first, (n + N,); features (n, Z) and (N, Z)."""
+def two_sample_test(sample_features: np.ndarray, test_features: np.ndarray) -> np.ndarray:
+    """Whether each sample and each test image is classified correctly.
+
+    Args:
+        sample_features: features of samples, (n, Z).
+        test_features: features of test images, (N, Z).
+
+    Returns:
+        1.0 where the classifier is right, else 0.0, samples first, (n + N,).
+    """
     rng = np.random.default_rng(0)
     x = np.concatenate([sample_features, test_features]).astype(np.float32)
-    made = np.repeat([1, 0], [len(sample_features), len(test_features)])
+    is_sample = np.repeat([1, 0], [len(sample_features), len(test_features)])
     half = np.concatenate([rng.permutation(len(side)) % 2 for side in (sample_features, test_features)])
-    right = np.zeros(len(x))
+    correct = np.zeros(len(x))
     for fold in (0, 1):
-        asked = half == fold
-        right[asked] = _says_made(x[~asked], made[~asked], x[asked]) == made[asked]
-    return right
+        held_out = half == fold
+        correct[held_out] = _fit_predict(x[~held_out], is_sample[~held_out], x[held_out]) == is_sample[held_out]
+    return correct
 
 
-def _says_made(x, made, asked):
+def _fit_predict(x: np.ndarray, is_sample: np.ndarray, x_test: np.ndarray) -> np.ndarray:
+    """Predictions (M,) bool for x_test (M, Z) of a network trained on x (B, Z) and is_sample (B,)."""
     import torch
     from torch.nn import functional as F
 
-    mean, deviation = x.mean(0), x.std(0)
-    deviation[deviation < 1e-6 * (1 + np.abs(mean))] = 1  # a feature that never changes
-    x, asked = (torch.from_numpy((rows - mean) / deviation) for rows in (x, asked))
-    x, asked = (torch.cat([rows, SQUARES * (rows**2 - 1)], 1) for rows in (x, asked))  # (B, Z) -> (B, 2 Z)
-    made = torch.from_numpy(made).float()
+    mean = x.mean(0)
+    std = x.std(0)
+    std[std < 1e-6 * (1 + np.abs(mean))] = 1  # a constant feature
+    standardized = [torch.from_numpy((rows - mean) / std) for rows in (x, x_test)]
+    inputs, test_inputs = (torch.cat([z, SQUARES * (z**2 - 1)], 1) for z in standardized)  # (B, Z) -> (B, 2 Z)
+    target = torch.from_numpy(is_sample).float()
     generator = torch.Generator().manual_seed(0)
-    inputs = x.shape[1]
-    weights = [torch.randn(inputs, HIDDEN, generator=generator) * (2 / inputs) ** 0.5, torch.zeros(HIDDEN)]
+    size = inputs.shape[1]
+    weights = [torch.randn(size, HIDDEN, generator=generator) * (2 / size) ** 0.5, torch.zeros(HIDDEN)]
     weights += [torch.randn(HIDDEN, 1, generator=generator) * HIDDEN**-0.5, torch.zeros(1)]
     weights = [weight.requires_grad_() for weight in weights]
 
-    def logit(rows):
+    def logit(rows: torch.Tensor) -> torch.Tensor:
         hidden = F.relu(rows @ weights[0] + weights[1])  # (B, 2 Z) -> (B, HIDDEN)
         return (hidden @ weights[2] + weights[3])[:, 0]
 
-    # AdamW, written out: torch's own imports torch's compiler, which takes longer than all of this.
-    means, squares = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    # AdamW written out: torch's own imports torch's compiler, which takes longer than the whole test.
+    first_moments = [torch.zeros_like(weight) for weight in weights]
+    second_moments = [torch.zeros_like(weight) for weight in weights]
     for step in range(1, STEPS + 1):
         with torch.enable_grad():
-            slopes = torch.autograd.grad(F.binary_cross_entropy_with_logits(logit(x), made), weights)
+            gradients = torch.autograd.grad(F.binary_cross_entropy_with_logits(logit(inputs), target), weights)
         with torch.no_grad():
-            for weight, slope, mean, square in zip(weights, slopes, means, squares):
-                mean.lerp_(slope, 0.1)
-                square.lerp_(slope**2, 0.001)
-                move = mean / (1 - 0.9**step) / ((square / (1 - 0.999**step)).sqrt() + 1e-8)
-                weight.sub_(LEARNING_RATE * (move + WEIGHT_DECAY * weight))
-    return (logit(asked) > 0).numpy()
+            for weight, gradient, first, second in zip(weights, gradients, first_moments, second_moments):
+                first.lerp_(gradient, 0.1)
+                second.lerp_(gradient**2, 0.001)
+                update = first / (1 - 0.9**step) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+                weight.sub_(LEARNING_RATE * (update + WEIGHT_DECAY * weight))
+    return (logit(test_inputs) > 0).numpy()

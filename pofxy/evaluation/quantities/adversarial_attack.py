@@ -4,8 +4,9 @@
     FGSM:   x' = clip(x + e sign grad margin(x))
     PGD:    x' <- clip(x' + a sign grad margin(x')),  kept within e of x,  from a random start
 
-The fast gradient sign method (FGSM) takes one step; projected gradient descent (PGD) takes STEPS of them with a = 2.5 e / STEPS. Both
-increase the margin of the scores rather than the loss, whose gradient is 0 in floating point where a classifier is very confident.
+The fast gradient sign method (FGSM) takes one step; projected gradient descent (PGD) takes STEPS of them with a = 2.5 e / STEPS.
+Both increase the margin of the scores rather than the loss, whose gradient is 0 in floating point where a classifier is very
+confident.
 
 References: I. Goodfellow, J. Shlens, C. Szegedy, ICLR 2015, https://arxiv.org/abs/1412.6572; A. Madry et al., ICLR 2018,
 https://arxiv.org/abs/1706.06083; the margin is f_6 of N. Carlini, D. Wagner, "Towards evaluating the robustness of neural

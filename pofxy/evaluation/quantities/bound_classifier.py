@@ -2,8 +2,8 @@
 
     right_n = [argmax_y bound of log p(x_n, y) = y_n],     n = 1 .. 100
 
-For models whose bound is so slow that only a part of the test images can be classified. A bound is no likelihood: where it is looser
-for one class than for another, the rule errs though the distribution may be right.
+For models whose bound is so slow that only a part of the test images can be classified. A bound is no likelihood: where it is
+looser for one class than for another, the rule errs though the distribution may be right.
 """
 
 from torch import Tensor

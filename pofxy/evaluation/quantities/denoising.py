@@ -2,8 +2,8 @@
 
     e_n(sigma) = |r(clip(x_n + sigma u_n)) - x_n|^2 / D,      u_n ~ N(0, I),  clip into [0, 1]
 
-Noisy images are clipped, because no model was trained on intensities below 0 or above 1. Two baselines get the same noisy images: a
-Gaussian filter, whose width is chosen for each sigma on noisy train images, and the mean train image.
+Noisy images are clipped, because no model was trained on intensities below 0 or above 1. Two baselines get the same noisy images:
+a Gaussian filter, whose width is chosen for each sigma on noisy train images, and the mean train image.
 
 Source of the idea: P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and composing robust features with denoising
 autoencoders", ICML 2008, https://doi.org/10.1145/1390156.1390294.

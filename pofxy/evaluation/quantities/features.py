@@ -113,7 +113,7 @@ def union_predict(
 
 
 def _classify(images: Tensor, labels: Tensor, x: Tensor, spec: DataSpec, architecture: type) -> Tensor:
-    """Labels of x (N, ...), by a classifier of a fixed architecture that learns from images (M, ...); a tenth of them are its val."""
+    """Labels of x (N, ...), by a classifier of a fixed architecture trained on images (M, ...), a tenth of which are its val."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     n_val = max(len(images) // 10, 1)
     val, train = order[:n_val], order[n_val:]

@@ -2,8 +2,8 @@
 
     right_n = [argmax_k p(k | x_n, its hidden pixels by the model) = y_n]
 
-The masks are those of `inpainting`. Where several completions are as likely as the truth, the squared error penalizes a model for its
-choice; the label is what the choice should not change.
+The masks are those of `inpainting`. Where several completions are as likely as the truth, the squared error penalizes a model for
+its choice; the label is what the choice should not change.
 """
 
 import torch

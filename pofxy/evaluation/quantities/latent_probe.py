@@ -3,13 +3,13 @@
     linear probe:  softmax regression (C = 1, never tuned) on latents of mean 0 and variance 1
     k-NN:          k = 1 where one image of each class has a label, 5 else, by Euclidean distance between the unscaled latents
 
-The variance is that of the latent vector as a whole: scaled one by one, dimensions that a model does not use would count as much as
-those it does. Principal components of the pixels, as many as the latents have dimensions, are the baseline: what a model gains it
-must gain over them. Scale and components are learned from all train rows, whose labels they do not need. Where few are labelled, the
-value of an image is the share of DRAWS sets of labelled rows with which its prediction was right.
+The variance is that of the latent vector as a whole: scaled one by one, dimensions that a model does not use would count as much
+as those it does. Principal components of the pixels, as many as the latents have dimensions, are the baseline: what a model gains
+it must gain over them. Scale and components are learned from all train rows, whose labels they do not need. Where few are
+labelled, the value of an image is the share of DRAWS sets of labelled rows with which its prediction was right.
 
-Source of linear probes: G. Alain, Y. Bengio, "Understanding intermediate layers using linear classifier probes", ICLR workshops 2017,
-https://arxiv.org/abs/1610.01644.
+Source of linear probes: G. Alain, Y. Bengio, "Understanding intermediate layers using linear classifier probes", ICLR workshops
+2017, https://arxiv.org/abs/1610.01644.
 """
 
 import warnings

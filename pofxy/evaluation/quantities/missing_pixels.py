@@ -3,8 +3,8 @@
     exact marginal:    argmax_y log p(x_known, y) = argmax_y log integral p(x, y) dx_unknown
     mean imputation:   predict(x with the mean of the train split in place of what is missing)
 
-A model with `log_joint_known` does the first; every other classifier is given the second. What is missing at a smaller share is also
-missing at a larger one.
+A model with `log_joint_known` does the first; every other classifier is given the second. What is missing at a smaller share is
+also missing at a larger one.
 """
 
 import torch

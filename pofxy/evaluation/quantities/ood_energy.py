@@ -2,9 +2,9 @@
 
     s(x) = log sum_k exp f_k(x),      f the scores of `decision_function`; -s(x) is the free energy
 
-Defined for every model with scores. Where softmax(f) is p(y | x), it is the energy of the reference; where f is log p(x, y), it is
-log p(x); where f are margins or regressions on the classes, it is a soft maximum of them, and no energy of any distribution. The value
-is the placement value of each test image among the OOD images (`_ood`).
+Defined for every model with scores. Where softmax(f) is p(y | x), it is the energy of the reference; where f is log p(x, y), it
+is log p(x); where f are margins or regressions on the classes, it is a soft maximum of them, and no energy of any distribution.
+The value is the placement value of each test image among the OOD images (`_ood`).
 
 Reference: W. Liu, X. Wang, J. Owens, Y. Li, "Energy-based out-of-distribution detection", NeurIPS 2020,
 https://arxiv.org/abs/2010.03759.

@@ -5,8 +5,8 @@
 The value is the placement value of each test image among the OOD images (`_ood`).
 
 References: C. M. Bishop, "Novelty detection and neural network validation", IEE Proceedings 1994,
-https://doi.org/10.1049/ip-vis:19941330; it fails on simpler images: E. Nalisnick et al., "Do deep generative models know what they
-don't know?", ICLR 2019, https://arxiv.org/abs/1810.09136.
+https://doi.org/10.1049/ip-vis:19941330; it fails on simpler images: E. Nalisnick et al., "Do deep generative models know what
+they don't know?", ICLR 2019, https://arxiv.org/abs/1810.09136.
 """
 
 from torch import Tensor

@@ -1,13 +1,12 @@
-"""Out-of-distribution (OOD) detection by typicality: whether the likelihood of images that are not from the data is farther from that of
-train images than the likelihood of test images is.
+"""Out-of-distribution (OOD) detection by typicality: whether a likelihood is far from that of train images.
 
     s(x) = -|log p(x) - 1/M sum_m log p(x_m)|,      x_m train images
 
-An image may be far too likely, as a black one is under a model of digits. The value is the placement value of each test image among
-the OOD images (`_ood`).
+An image may be far too likely, as a black one is under a model of digits. The value is the placement value of each test image
+among the OOD images (`_ood`).
 
-Reference: the test for single images of E. Nalisnick et al., "Detecting out-of-distribution inputs to deep generative models using
-typicality", 2019, https://arxiv.org/abs/1906.02994.
+Reference: the test for single images of E. Nalisnick et al., "Detecting out-of-distribution inputs to deep generative models
+using typicality", 2019, https://arxiv.org/abs/1906.02994.
 """
 
 from torch import Tensor

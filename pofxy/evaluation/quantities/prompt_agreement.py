@@ -2,8 +2,8 @@
 
     right_n(w) = [argmax_k p(k | s_n) = y_n],      s_n ~ model(x | caption_w(y_n)),      w: seen in training, held out
 
-For each label of the test images one image is generated from a wording that the model was trained on, and one from a wording that was
-held out. A model that memorizes captions is right on the first alone.
+For each label of the test images one image is generated from a wording that the model was trained on, and one from a wording that
+was held out. A model that memorizes captions is right on the first alone.
 
 Sources: text to image on wordings that were not seen: A. Ramesh et al., "Zero-shot text-to-image generation", ICML 2021,
 https://arxiv.org/abs/2102.12092; the evaluation is the GAN-test of K. Shmelkov, C. Schmid, K. Alahari, ECCV 2018,

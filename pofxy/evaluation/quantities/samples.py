@@ -78,7 +78,7 @@ def pool_size(unseen_train: Tensor, samples: Tensor, x: Tensor) -> int:
 
 @quantity(rows="samples")
 def sample_pool(unseen_train: Tensor, samples: Tensor, x: Tensor, pool_size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Distances and numbers of the pool's images nearest to each sample, (n, POOLED) each; train images come first in the pool."""
+    """Distances and numbers of the pool's images nearest to each sample, (n, POOLED) each; train images come first."""
     train, test = (rows[random_rows(seed, len(rows), pool_size)].flatten(1) for rows in (unseen_train, x))
     return nearest(samples.flatten(1), torch.cat([train, test]), min(POOLED, 2 * pool_size))
 
