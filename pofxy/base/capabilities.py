@@ -69,7 +69,7 @@ class SupportsLogProb(Protocol):
     def log_prob(self, x: Tensor) -> Tensor:
         """x -> (N,) nats, log p(x): a mass over L-level images or a density, as the tag `likelihood` says.
 
-        Exact, unless the tag `estimator` names how an unbiased estimate is found.
+        Exact, unless the tag `log_prob_estimator` names how an unbiased estimate is found.
         """
         ...
 

@@ -15,7 +15,7 @@ class Tags:
     Attributes:
         conditional: whether `sample` uses the labels it is given.
         likelihood: what log p(x) is taken over: a "mass" over L-level images, or a "density".
-        estimator: how a `log_prob` that is an unbiased estimate is found; "" for an exact one.
+        log_prob_estimator: how a `log_prob` that is an unbiased estimate is found; "" for an exact one.
         bound: name of the lower bound that `log_prob_bound`, `log_joint_bound` or `log_unnormalized` gives; "" for none.
         binarized: "threshold" or "stochastic" for a model of binary images, "" for any other.
         images_only: whether the model cannot be fitted to a table.
@@ -29,7 +29,7 @@ class Tags:
 
     conditional: bool = False
     likelihood: Literal["mass", "density"] = "mass"
-    estimator: str = ""
+    log_prob_estimator: str = ""
     bound: str = ""
     binarized: Literal["", "threshold", "stochastic"] = ""
     images_only: bool = False

@@ -102,8 +102,8 @@ def estimates(model, x: Tensor, spec: DataSpec, annealing: Annealing | None = No
 
     results = []
     if hasattr(model, "log_prob"):
-        exact = "" if tags.estimator else "exact density" if is_density else "exact mass"
-        name = _joined(tags.estimator, "uniform-dequantized bound" if dequantized else exact)
+        exact = "" if tags.log_prob_estimator else "exact density" if is_density else "exact mass"
+        name = _joined(tags.log_prob_estimator, "uniform-dequantized bound" if dequantized else exact)
         results.append(Estimate(mean(model.log_prob), name, bound=dequantized))
     if hasattr(model, "log_weight"):
         # Each importance sample gets its own point of the bin: the mean of weight times volume is the mass.

@@ -374,9 +374,9 @@ def test_binarized_models_have_their_own_unit(by_name, method, name):
 
 def test_no_metric_mixes_two_units():
     metrics = catalog.metrics()
-    units = [metrics[name].constants["UNIT"] for name in LIKELIHOODS]
+    units = [metrics[name].unit for name in LIKELIHOODS]
     assert len(set(units)) == len(units)
-    kinds = [set(metrics[name].parameters) & set(likelihood.KINDS) for name in LIKELIHOODS]
+    kinds = [{dependency.name for dependency in metrics[name].dependencies} & set(likelihood.KINDS) for name in LIKELIHOODS]
     assert sorted(itertools.chain(*kinds)) == sorted(likelihood.KINDS), "one metric for each kind"
     assert likelihood.kind(Narrow(), PIXELS) == "log_mass"
     assert likelihood.kind(Narrow(), TABLE) == "log_density"
@@ -398,7 +398,7 @@ def test_metrics_of_likelihood_give_a_value_for_each_image(name):
     values = metric(nats, 2) if name == "bits_per_dim" else metric(nats)
     expected = {"bits_per_dim": [0.5 / math.log(2), 1.5 / math.log(2)], "log_density": nats}.get(name, -nats)
     np.testing.assert_allclose(values, expected)
-    assert entry.constants["HIGHER_IS_BETTER"] == (values[0] > values[1]), "the more likely image has the better score"
+    assert entry.higher_is_better == (values[0] > values[1]), "the more likely image has the better score"
 
 
 def test_the_bounds_of_the_variational_autoencoder_are_ordered(by_name):

@@ -159,7 +159,7 @@ def test_bits_per_dimension_of_a_uniform_distribution_is_the_bit_depth_of_the_im
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_states_its_direction_unit_formula_and_types(name):
     entry = METRICS[name]
-    assert isinstance(entry.constants["HIGHER_IS_BETTER"], bool) and entry.constants["UNIT"]
+    assert isinstance(entry.higher_is_better, bool) and entry.unit
     module = importlib.import_module(f"pofxy.evaluation.metrics.{name}")
     assert "\n\n    " in inspect.getdoc(module), "its formula stands indented in the module's docstring"
     assert entry.public == name
@@ -169,7 +169,12 @@ def test_a_metric_states_its_direction_unit_formula_and_types(name):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_each_parameter_of_a_metric_is_a_capability_a_fact_or_a_quantity(name):
-    known = {*catalog.capabilities(), *catalog.FACTS, *catalog.DERIVED, *catalog.probes()}
-    unknown = set(METRICS[name].parameters) - known
+def test_each_argument_of_a_metric_is_a_quantity_or_a_fact(name):
+    known = {*catalog.quantities(), *catalog.facts()}
+    unknown = {dependency.name for dependency in METRICS[name].dependencies} - known
     assert not unknown, f"nothing provides {unknown}"
+
+
+def test_an_argument_that_nothing_provides_is_named():
+    with pytest.raises(ValueError, match="'novelty' is an argument of a metric or quantity, and neither a quantity nor a fact"):
+        catalog.why_not((catalog.Dependency("novelty"),), ("predict",))

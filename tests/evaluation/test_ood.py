@@ -67,10 +67,10 @@ def test_ood_images_are_images_of_the_same_grid_and_the_same_for_every_model():
     assert all(torch.equal(again[name], made[name]) for name in KINDS[:3])
 
 
-def test_shuffling_keeps_the_colours_of_a_pixel_together_and_differs_between_images():
+def test_shuffling_keeps_the_colors_of_a_pixel_together_and_differs_between_images():
     place = torch.arange(64.0).view(1, 1, 8, 8) / 63
     x = torch.cat([place, 1 - place, place], 1).expand(20, 3, 8, 8)
-    shuffled = ood_images(x, DataSpec("made", (3, 8, 8), 2, 64, ("a", "b")), OTHERS)["shuffled pixels"]
+    shuffled = ood_images(x, DataSpec("made", (3, 8, 8), 2, 64, ("a", "b")), {})["shuffled pixels"]
     torch.testing.assert_close(shuffled[:, 0], shuffled[:, 2])
     torch.testing.assert_close(shuffled[:, 0], 1 - shuffled[:, 1])
     assert len({str(image.tolist()) for image in shuffled[:, 0]}) == 20

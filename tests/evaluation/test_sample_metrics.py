@@ -330,7 +330,7 @@ def test_metrics_of_the_classes_of_samples():
     assert distinct_classes(probability) == 3 / 5
     expected = math.exp(entropy([0.5, 0.3, 0.2]) - entropy([0.4, 0.3, 0.2, 0.1]))
     assert class_entropy(probability, y) == pytest.approx(expected)
-    assert class_entropy(np.eye(5)[y], y) == METRICS["class_entropy"].constants["BEST"] == 1
+    assert class_entropy(np.eye(5)[y], y) == METRICS["class_entropy"].best == 1
     assert confident_samples(probability).mean() == 1 and confident_samples(probability - 0.02).mean() == 0
     requested = np.where(np.arange(100) < 60, sample_classes, 4)
     assert label_agreement(probability, requested).mean() == 0.6
@@ -351,7 +351,7 @@ def test_sharpness_is_the_laplacian_of_scipy_and_brightness_the_mean(channels):
     value, error = brightness(0.5 * samples, test)
     assert value == pytest.approx(0.5 * samples.mean() / test.mean(), rel=1e-6) and error > 0
     for metric in (sharpness, brightness):
-        assert metric(test, test)[0] == METRICS[metric.__name__].constants["BEST"] == 1
+        assert metric(test, test)[0] == METRICS[metric.__name__].best == 1
         assert np.isfinite(metric(test, 0 * test)).all()
 
 

@@ -55,7 +55,7 @@ class FlowMatching(ClassPriorMixin, nn.Module):
         learning_rate: at its height, of a cosine schedule.
     """
 
-    tags = Tags(conditional=True, likelihood="density", estimator="ODE with Hutchinson's trace", trained_in_steps=True)
+    tags = Tags(conditional=True, likelihood="density", log_prob_estimator="ODE with Hutchinson's trace", trained_in_steps=True)
 
     def __init__(
         self,
