@@ -145,7 +145,9 @@ def test_agreement_of_clusters_is_that_of_scikit_learn_and_its_error_that_of_new
     new = [blobs(400, distance=0.25) for _ in range(40)]
     new_pairs = [(new_y, kmeans.predict(new_latents)) for new_latents, new_y in new]
     for metric, reference in ((latent_nmi, normalized_mutual_info_score), (latent_ari, adjusted_rand_score)):
-        value, low, high, _ = intervals.measure(metric, {"latent_clusters": kmeans.labels_, "y": y})
+        value, low, high, _ = intervals.measure(
+            metric, {"latent_clusters": kmeans.labels_, "y": y}, {"latent_clusters": "test", "y": "test"}
+        )
         assert value == pytest.approx(reference(y, kmeans.labels_))
         spread = np.std([reference(*pair) for pair in new_pairs], ddof=1)
         assert (high - low) / (2 * intervals.Z95) == pytest.approx(spread, rel=0.4)
