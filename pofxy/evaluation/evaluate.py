@@ -56,6 +56,7 @@ def evaluate(graph: Graph, run: Run, outputs: Outputs, tracker) -> None:
     facts = {"evaluate_core_seconds": took["core_seconds"], "learned": caption, "baselines": baselines, "notes": notes(graph)}
     if prompts := _get(graph, "prompts"):
         facts["prompts"] = prompts
+    facts["computed"] = sorted(graph.computed)  # the rest was kept by an earlier evaluation
     files.write_json(outputs.cost, speed | facts)
     tracker.metrics({f"{row['split']}/{row['metric']}": row["value"] for row in reversed(measured.rows)})
     tracker.metrics({f"cost/{name}": value for name, value in speed.items()})

@@ -40,6 +40,7 @@ class Graph:
         self.code = code or {}
         self.kept = kept or KeptValues(None)
         self.label = label
+        self.computed: list[str] = []  # names of the quantities whose value no earlier evaluation had kept
         self._values: dict[str, object] = {}
         self._keys: dict[str, str] = {}
 
@@ -111,6 +112,7 @@ class Graph:
         known, value = self.kept.load(name + self.label, self.key(name)) if entry.kept else (False, None)
         if known:
             return value
+        self.computed += [name] if entry.kept else []
         try:
             value = self._compute(entry)
         except NotApplicable as reason:

@@ -66,6 +66,7 @@ def measure_scores(graph: Graph, metrics: Collection[str] | None = None) -> Scor
         key = graph.key_of(_path(entry), (*entry.dependencies, Dependency("seed")))
         known, kept = graph.kept.load(f"metric-{name}", key)
         if not known:
+            graph.computed.append(f"metric {name}")
             kept = _measure(graph, entry, redrawn)
             graph.kept.save(f"metric-{name}", key, kept)
         rows, per_image = kept  # type: ignore[misc]

@@ -35,6 +35,8 @@ def summary(path: Path) -> str:
 def imports(path: Path) -> tuple[Path, ...]:
     """The files of the package that one file imports directly, wherever in the file the import stands.
 
+    Importing a module runs the `__init__.py` of each folder on the way to it, so these are among them.
+
     Raises:
         SourceError: for a relative import and for `import *`, which say nothing of where a name comes from.
     """
@@ -49,7 +51,8 @@ def imports(path: Path) -> tuple[Path, ...]:
         else:
             continue
         found.extend(file for name in names if (file := module_file(name)))
-    return tuple(found)
+    ways = [folder / "__init__.py" for file in found for folder in file.parents if PACKAGE in folder.parents]
+    return (*found, *(path for path in ways if path.is_file()))
 
 
 def module_file(module: str) -> Path | None:

@@ -18,7 +18,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 from pofxy.storage import files
-from pofxy.study import catalog
+from pofxy.study import catalog, fingerprint
 
 
 def log_model(client: MlflowClient, run_id: str, folder: Path) -> None:
@@ -39,8 +39,9 @@ def log_model(client: MlflowClient, run_id: str, folder: Path) -> None:
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
 
 
-def _save(path: Path, described: Model, folder: Path, entry: catalog.Entry, shape: tuple, code: Path) -> None:
-    sources = catalog.closure(catalog.PACKAGE / "tracking/served.py", catalog.PACKAGE / "tracking/__init__.py", entry.path)
+def _save(path: Path, described: Model, folder: Path, entry: catalog.ModelEntry, shape: tuple, code: Path) -> None:
+    own = [catalog.PACKAGE / "tracking" / name for name in ("served.py", "__init__.py")]
+    sources = fingerprint.closure(*own, entry.path, without=())
     for source in [*sources, catalog.PACKAGE / "__init__.py"]:
         copy = code / source.relative_to(catalog.PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)

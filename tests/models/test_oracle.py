@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from pofxy.evaluation.context import EvaluationContext
 
 from pofxy.base.data import TrainingData
 from pofxy.base.seeding import seed_everything
 from pofxy.data.datasets import open_dataset
 from pofxy.data.preprocess import spec, split
-from pofxy.evaluation.context import EvaluationContext
 from pofxy.evaluation.evaluate import scores
 from pofxy.storage.models import load_spec, model_class
 from pofxy.study import catalog

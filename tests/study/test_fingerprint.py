@@ -40,9 +40,9 @@ def of_a(package):
 
 def test_the_closure_follows_imports_wherever_they_stand(package):
     names = [path.relative_to(package).as_posix() for path in fingerprint.closure(package / "a.py")]
-    assert names == ["a.py", "b.py", "d.py", "rooms/c.py"], "what is sent to MLflow is no part of a result"
+    assert names == ["a.py", "b.py", "d.py", "rooms/__init__.py", "rooms/c.py"], "what is sent to MLflow is no part of a result"
     every = [path.relative_to(package).as_posix() for path in fingerprint.closure(package / "a.py", without=())]
-    assert every == ["a.py", "b.py", "d.py", "e.py", "rooms/c.py", "tracking/sender.py"]
+    assert every == ["a.py", "b.py", "d.py", "e.py", "rooms/__init__.py", "rooms/c.py", "tracking/sender.py"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The workflow itself on a small study, as a user runs it: what it makes, and what it makes again."""
 
 import csv
+import json
 import os
+import shutil
 
 import pytest
 
@@ -44,15 +46,21 @@ class Edited:
             self.path.write_text(self.before)
 
 
-def comment(text):
-    return text + "\n# edited\n"
+def documented(text):
+    """Another comment and another first docstring."""
+    return text.replace('"""', '"""Edited. ', 1) + "\n# edited\n"
+
+
+def coded(text):
+    """Another code, which does the same."""
+    return text + "\nEDITED = True\n"
 
 
 def test_the_tables_keep_their_contract(smoke):
     with (smoke.folder / RESULTS / "report/scores.csv").open() as file:
         assert (
             file.readline()
-            == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,split,n,position\n"
+            == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,bound,split,n,normalized_score\n"
         )
     with (smoke.folder / RESULTS / "report/runs.csv").open() as file:
         assert file.readline() == (
@@ -88,28 +96,31 @@ def test_the_tables_keep_their_contract(smoke):
         assert set(row) == set(columns.SCORES)
         assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"])
         assert row["unit"] and row["higher_is_better"] in ("True", "False")
+        assert bool(row["bound"]) == (row["metric"] == "bits_per_dim"), "whether it is a bound, every likelihood says"
         assert row["split"] == ("train" if row["split"] == "train" and row["metric"] == "bits_per_dim" else "test"), row
         assert int(row["n"]) == 360 or row["metric"] == "ndb", row
         of_images = row["metric"] in likelihood | samples - {"ood_likelihood", "ood_typicality"}
-        assert row["estimator"] or not of_images or row["metric"].startswith("outliers"), row
-        assert not row["position"] or row["metric"] in samples, "floor and ceiling both sample, and no more"
+        assert row["estimator"] or not of_images or row["metric"].startswith("ood"), row
+        assert not row["normalized_score"] or row["metric"] in samples, "floor and ceiling both sample, and no more"
         if row["metric"] in ("frechet_distance", "kernel_distance", "recall", "coverage"):
             fixed = {"real_train": 0, "independent_pixels": 1}
-            assert float(row["position"]) == fixed.get(row["model"], pytest.approx(float(row["position"]))), row
+            assert float(row["normalized_score"]) == fixed.get(row["model"], pytest.approx(float(row["normalized_score"]))), row
     one_unit = {(row["dataset"], row["metric"]): set() for row in scores}
     for row in scores:
         one_unit[row["dataset"], row["metric"]].add(row["unit"])
     assert all(len(units) == 1 for units in one_unit.values()), "never two units under one name"
     estimators = [row["estimator"] for row in scores if row["model"] == "vae" and row["metric"] == "bits_per_dim"]
     assert estimators == ["IWAE-512", "IWAE-64", "ELBO"] * 2, "of test and of train"
+    bounds = {row["model"]: row["bound"] for row in scores if row["metric"] == "bits_per_dim"}
+    assert bounds == {"vae": "True", "gaussian_naive_bayes": "True", "independent_pixels": "False", "noise": "False"}
     for row in runs:
         assert (int(row["parameters"]) > 0) == (row["model"] != "noise"), "which has nothing to learn"
         assert float(row["fit_seconds"]) >= 0 and float(row["peak_mb"]) > 50
         assert int(row["model_bytes"]) > 0 and len(row["mlflow_run_id"]) == 32
         assert bool(row["sample_seconds_per_1000"]) == (row["model"] in ALL - {"logistic_regression", "linear_svm", "lenet"})
         assert bool(row["predict_ms_single"]) == bool(row["predict_ms_per_image"])
-        # The judge is trained, not judged.
-        assert bool(row["predict_ms_per_image"]) == ("predict " in row["capabilities"] + " " and row["family"] != "judge")
+        # The feature net is trained, and not evaluated.
+        assert bool(row["predict_ms_per_image"]) == ("predict " in row["capabilities"] + " " and row["family"] != "feature_net")
 
 
 def test_every_classifier_has_its_curves(smoke):
@@ -178,7 +189,7 @@ def test_every_run_leaves_its_files(smoke):
             "model",
             "history.csv",
             "train.json",
-            "snapshots",
+            "training_samples",
             "scores.csv",
             "curves.csv",
             "pictures",
@@ -188,7 +199,7 @@ def test_every_run_leaves_its_files(smoke):
         } <= found
         assert not [path for path in folder.rglob("*") if path.name.startswith(".") and path.name != ".snakemake_timestamp"]
         assert not {path.suffix for path in (folder / "model").iterdir()} & {".pkl", ".pt", ".pth"}
-        assert (folder / "snapshots/samples.npy").is_file() == (model in ("vae", "dcgan")), "who learns to draw is watched"
+        assert (folder / "training_samples/samples.npy").is_file() == (model in ("vae", "dcgan")), "who learns to draw is watched"
     assert len((smoke.folder / RESULTS / "runs/digits/lenet/seed0/history.csv").read_text().splitlines()) == 1 + 3
 
 
@@ -204,8 +215,33 @@ def test_what_a_job_may_use_is_no_part_of_its_result(smoke):
         assert to_run(smoke) == {("collect", ""), ("report", "")}, "both show the config"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pofxy/models/generative/vae.py",
+        "pofxy/base/bayes.py",
+        "pofxy/training/trainer.py",
+        "pofxy/evaluation/intervals.py",
+        "pofxy/evaluation/quantities/corruption.py",
+        "scripts/train.py",
+    ],
+)
+def test_a_comment_and_a_docstring_make_nothing_again(smoke, name):
+    """A model's first docstring is shown in the report, which is rendered again; nothing else is."""
+    with Edited(smoke, name, documented):
+        assert to_run(smoke) <= ({("report", "")} if "models/" in name else set())
+
+
+@pytest.mark.parametrize(
+    "name", ["tracking/delivery.py", "tracking/__init__.py", "workflow/cost.py", "workflow/job.py", "workflow/provenance.py"]
+)
+def test_what_is_no_part_of_a_result_makes_nothing_again(smoke, name):
+    with Edited(smoke, f"pofxy/{name}", coded):
+        assert to_run(smoke) == set()
+
+
 def test_editing_a_model_runs_that_model_again(smoke):
-    with Edited(smoke, "pofxy/models/generative/vae.py", comment):
+    with Edited(smoke, "pofxy/models/generative/vae.py", coded):
         assert set(to_run(smoke)) >= {("train", "vae"), ("sample", "vae"), ("evaluate", "vae")}
         assert {model for _, model in to_run(smoke)} == {"vae", ""}
         assert {rule for rule, model in to_run(smoke) if not model} == {"collect", "report"}
@@ -213,34 +249,64 @@ def test_editing_a_model_runs_that_model_again(smoke):
 
 
 def test_editing_a_shared_file_runs_what_imports_it_again(smoke):
-    with Edited(smoke, "pofxy/training/trainer.py", comment):
+    with Edited(smoke, "pofxy/training/trainer.py", coded):
         trained = {model for rule, model in to_run(smoke) if rule == "train"}
     # Those that train in steps, and those that fit in one go: fitting hands the trainer to all.
     assert trained == ALL | {"feature_net"}
-    with Edited(smoke, "scripts/pofxy/pictures.py", comment):
+    with Edited(smoke, "pofxy/storage/image_grid.py", coded):
         assert {rule for rule, _ in to_run(smoke)} == {"sample", "evaluate", "collect", "report"}
-    with Edited(smoke, "scripts/pofxy/report/chart.py", comment):
+    with Edited(smoke, "pofxy/report/wording.py", coded):
         assert {rule for rule, _ in to_run(smoke)} == {"report"}
-    with Edited(smoke, "scripts/pofxy/plan.py", comment):
+    with Edited(smoke, "pofxy/study/plan.py", coded):
         assert {rule for rule, _ in to_run(smoke)} <= {"collect", "report"}
-    with Edited(smoke, "scripts/pofxy/tracking/delivery.py", comment):
-        assert to_run(smoke) == set()
+    assert to_run(smoke) == set()
 
 
-def test_adding_a_metric_runs_evaluate_and_nothing_before_it(smoke):
+def computed(project, model):
+    """The quantities and metrics that the last evaluation of a model computed: all others had been kept."""
+    return json.loads((project.folder / RESULTS / f"runs/digits/{model}/seed0/evaluate.json").read_text())["computed"]
+
+
+def test_adding_a_metric_computes_that_metric_alone(smoke):
     text = '''"""Error: the share that is wrong.\n\n    1 - accuracy\n"""\nHIGHER_IS_BETTER = False\nUNIT = "share"\n\n
 def error(predict, y):\n    """1 where wrong, (N,)."""\n    return (predict != y).astype(float)\n'''
     scores = RESULTS / "runs/digits/lenet/seed0/scores.csv"
-    with Edited(smoke, "scripts/pofxy/metrics/error.py", lambda _: text):
+    with Edited(smoke, "pofxy/evaluation/metrics/error.py", lambda _: text):
         found = to_run(smoke)
         assert {rule for rule, _ in found} == {"evaluate", "collect", "report"}
-        assert {model for rule, model in found if rule == "evaluate"} == ALL
+        classifiers = {"logistic_regression", "linear_svm", "lenet", "gaussian_naive_bayes"}
+        assert {model for rule, model in found if rule == "evaluate"} == classifiers, "those that get the metric"
         smoke.snakemake(scores, *SMOKE)
         with (smoke.folder / scores).open(newline="") as file:
             value = {row["metric"]: float(row["value"]) for row in csv.DictReader(file)}
         assert value["error"] == pytest.approx(1 - value["accuracy"])
+        assert computed(smoke, "lenet") == ["metric error"]
     smoke.snakemake(*SMOKE)
     assert "error" not in {row["metric"] for row in rows(smoke, "scores.csv")}
+    assert computed(smoke, "lenet") == []
+
+
+def test_editing_a_probe_computes_that_probe_alone(smoke):
+    before = rows(smoke, "scores.csv")
+    with Edited(smoke, "pofxy/evaluation/quantities/corruption.py", coded):
+        found = to_run(smoke)
+        assert {rule for rule, _ in found} == {"evaluate", "collect", "report"}
+        smoke.snakemake(*SMOKE)
+        assert computed(smoke, "lenet") == ["corruption", "metric robustness"]
+        assert rows(smoke, "scores.csv") == before
+    smoke.snakemake(*SMOKE)
+
+
+def test_without_the_kept_values_the_scores_are_the_same(smoke):
+    before = rows(smoke, "scores.csv")
+    for folder in (smoke.folder / RESULTS / "runs").glob("*/*/*/kept_values"):
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 64e6
+        shutil.rmtree(folder)
+    assert to_run(smoke) == set(), "they are no output"
+    with Edited(smoke, "pofxy/evaluation/quantities/predictions.py", coded):
+        smoke.snakemake(*SMOKE)
+    assert rows(smoke, "scores.csv") == before
+    smoke.snakemake(*SMOKE)
 
 
 def test_adding_a_model_and_a_variant_runs_only_them(smoke):
