@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
-from pofxy.study import catalog, fingerprint, plan
+from pofxy.study import catalog, dependencies, duration, fingerprint, plan
 from pofxy.study import config as study_config
 
 try:

@@ -4,13 +4,13 @@ import json
 import subprocess
 import time
 
-# The study opened in MLflow, and what an earlier run could not send. Decided once: an input function is asked again when the plan
-# changes, and by then the events may be gone.
+# The study opened in MLflow, and what an earlier run could not send. Decided once: an input function is called again when the plan
+# changes, and by then the events may be sent.
 TRACKED = [TRACKING / "study.json"]
 if any((TRACKING / "outbox").glob("*.json")):
     TRACKED.append(TRACKING / f"deliveries/{time.time_ns()}.json")
 
-CODE_OF_REPORT = {"code": code_of("report.py", *plan.report_files()), "text": fingerprint.shown_text(*plan.shown_files())}
+CODE_OF_REPORT = {"code": code_of("report.py", *dependencies.report_files()), "text": fingerprint.shown_text(*dependencies.shown_files())}
 
 
 def source_of_dataset(wildcards):
@@ -30,29 +30,29 @@ def samples_of_run(wildcards):
 
 
 def feature_nets_of_run(wildcards):
-    """The nets whose features samples are compared on: the data set's own, and the weights of the standard one if it is asked for."""
+    """The nets whose features samples are compared in: the data set's own, and the weights of the standard one if the config names them."""
     nets = [run for run in RUNS if run.family == "feature_net" and run.dataset == wildcards.dataset]
     paths = [path for run in nets for path in in_run(run, "model")] + WEIGHTS
     return paths if plan.uses_feature_net(run_of(wildcards).capabilities) else []
 
 
 def images_of_others(wildcards):
-    """The images of another data set that models are asked to tell from their own, where the config names one."""
+    """The out-of-distribution images of another data set, where the config names one."""
     return expand(DATA / "test_x.npy", dataset=OOD_DATASETS[wildcards.dataset])
 
 
 def code_of_evaluation(wildcards):
     """The code that an evaluation depends on, part by part: values whose part is the same are not computed again."""
     feature_net = next((run.of for run in RUNS if run.family == "feature_net"), None)
-    return plan.code_of_evaluation(run_of(wildcards), feature_net) | {"evaluate": code_of("evaluate.py")}
+    return dependencies.code_of_evaluation(run_of(wildcards), feature_net) | {"evaluate": code_of("evaluate.py")}
 
 
 def print_plan():
-    """Says what is to be done, and about how long it takes."""
+    """Prints what will run, and about how long it takes."""
     waiting = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
-    jobs = [plan.Job(rule.name, job.threads, job.benchmark) for rule in workflow.rules for job in waiting if job.rule is rule]
+    jobs = [duration.Job(rule.name, job.threads, job.benchmark) for rule in workflow.rules for job in waiting if job.rule is rule]
     places = workflow.cores if workflow.local_exec else workflow.nodes
-    print(plan.describe(jobs, places, RESULTS / "runs"), file=sys.stderr)
+    print(duration.describe(jobs, places, RESULTS / "runs"), file=sys.stderr)
 
 
 def render_partial_report():

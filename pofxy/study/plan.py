@@ -1,16 +1,14 @@
-"""From the config to runs and from runs to paths: what a study is going to do. Standard library only."""
+"""From the config to runs: what a study is going to do. Standard library only."""
 
 import difflib
-import statistics
-from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from pofxy.study import catalog, fingerprint
+from pofxy.study import catalog
 from pofxy.study.run import Run
 
-# Keys of a model's settings that are not hyper-parameters: what it is a variant of, and what its job may use.
+# Keys of a model's settings that are no hyperparameters: the file of a variant, and the resources of its job.
 RESERVED = ("of", "threads", "time_limit")
 # Keys and arguments of earlier versions, and what they are called now.
 RENAMED = {
@@ -37,12 +35,12 @@ RENAMED = {
 
 
 class ConfigError(ValueError):
-    """The config asks for what there is not; the message names the key and the cause."""
+    """The config asks for something that does not exist; the message names the key and the cause."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One data set of the study: the name in the config, the file it is made of, and its arguments."""
+    """One data set of the study: its name in the config, the name of its file in data/datasets/, and its arguments."""
 
     name: str
     of: str
@@ -50,7 +48,7 @@ class Source:
 
 
 def sources(config: dict) -> dict[str, Source]:
-    """The study's data sets. A list entry is a name or `kind:path`; a mapping gives names of one's own.
+    """The study's data sets. A list entry is a name or `kind:path`; a mapping gives each a name of its own.
 
     Raises ConfigError for a data set or an argument that does not exist.
     """
@@ -77,7 +75,7 @@ def sources(config: dict) -> dict[str, Source]:
 def model_names(config: dict) -> list[str]:
     """The discriminative and generative models of the study, variants included, in the order of the catalog.
 
-    Raises ConfigError for a model or a hyper-parameter that does not exist, or has the wrong type.
+    Raises ConfigError for a model or a hyperparameter that does not exist, or has the wrong type.
     """
     known, settings = catalog.models(), config.get("settings", {})
     for name, given in settings.items():
@@ -103,8 +101,8 @@ def model_names(config: dict) -> list[str]:
 def runs(config: dict) -> list[Run]:
     """Every run of the study.
 
-    Where a model samples or fills in, the references and the judge that it is held against come along; where the law of a data
-    set is known, so does its oracle. A model that takes images alone has no run on a table.
+    Where a score of some model needs the feature net, the study also has the feature net and the references; where the
+    distribution of a data set is known, also its oracle. A model that takes only images has no run on a table.
 
     Raises ConfigError where a data set is left without a run.
     """
@@ -142,53 +140,13 @@ def uses_feature_net(capabilities: tuple[str, ...]) -> bool:
     )
 
 
-def code_of_evaluation(run: Run, feature_net: str | None) -> dict[str, str]:
-    """Fingerprints of all that a run's evaluation is made of, part by part.
-
-    Args:
-        run: that is evaluated.
-        feature_net: the model file of the study's feature net; None where there is none.
-
-    Returns:
-        By "model" and "feature_net" those of the models, and by its path below the package that of each file of a metric or
-        quantity that the model gets.
-    """
-    known = catalog.models()
-    nets = [known[feature_net].path] if feature_net and uses_feature_net(run.capabilities) else []
-    own = {"model": fingerprint.fingerprint(known[run.of].path), "feature_net": fingerprint.fingerprint(*nets)}
-    return own | _code_of_quantities(run.capabilities)
-
-
-@cache
-def _code_of_quantities(capabilities: tuple[str, ...]) -> dict[str, str]:
-    measuring = catalog.PACKAGE / "evaluation/scores.py"
-    found = {}
-    for entry in (*catalog.metrics().values(), *catalog.quantities().values()):
-        if not catalog.why_not(entry.dependencies, capabilities):
-            more = [measuring] if isinstance(entry, catalog.MetricEntry) else []
-            found[str(entry.path.relative_to(catalog.PACKAGE))] = fingerprint.fingerprint(entry.path, *more)
-    return found
-
-
 def _evaluated() -> list[catalog.MetricEntry | catalog.QuantityEntry]:
     """What an evaluation shows: metrics and curves."""
     return [*catalog.metrics().values(), *(entry for entry in catalog.quantities().values() if entry.curve)]
 
 
-def report_files() -> list[Path]:
-    """The code of the report that is found by name and imported nowhere: figures and verdicts."""
-    return [path for folder in ("figures", "verdicts") for path in sorted((catalog.PACKAGE / "report" / folder).glob("*.py"))]
-
-
-def shown_files() -> list[Path]:
-    """The files whose text the report shows: templates, and the docstrings of figures, verdicts, metrics and models."""
-    templates = [path for path in (catalog.PACKAGE / "report").iterdir() if path.suffix in (".j2", ".css", ".js")]
-    entries = [*catalog.metrics().values(), *catalog.models().values()]
-    return [*templates, *report_files(), *(entry.path for entry in entries)]
-
-
 def learns(config: dict, run: Run) -> bool:
-    """Whether a run is fitted to ever larger subsets as well: models that classify, each with the study's first seed."""
+    """Whether a run has a learning curve: models that classify, each with the study's first seed."""
     wanted = config.get("learning_curve", {}).get("models", "quick")
     if run.family not in ("discriminative", "generative") or "predict" not in run.capabilities or run.seed != config["seeds"][0]:
         return False
@@ -197,10 +155,10 @@ def learns(config: dict, run: Run) -> bool:
 
 
 def subsets(config: dict, run: Run) -> dict:
-    """The subsets that a run is fitted to, and how: arguments of `learning.Subsets`."""
+    """The subsets of a run's learning curve: arguments of `learning_curve.Subsets`."""
     given = config.get("learning_curve", {})
     deep = _in_steps(run)
-    # More draws of what is quickly fitted: its curve at few images is the one that two regimes are read from.
+    # More draws of models that are fitted quickly: their curves at few images show the two regimes.
     draws = given.get("deep_draws", 3) if deep else given.get("draws", 5)
     steps = given.get("deep_steps", 80) if deep else None
     sizes, passes = given.get("sizes", [1, 2, 5, 10, 20, 50, 100]), given.get("deep_passes", 20)
@@ -212,7 +170,7 @@ def _in_steps(run: Run) -> bool:
 
 
 def hyperparameters(config: dict, model: str) -> dict:
-    """Deviations of a model from the defaults in its `__init__`."""
+    """The hyperparameters that the config sets, by name; all others have their defaults."""
     return {key: value for key, value in config.get("settings", {}).get(model, {}).items() if key not in RESERVED}
 
 
@@ -236,7 +194,7 @@ def nearest(name: str, known) -> str:
 
 
 def local_files(source: Source) -> list[str]:
-    """The user's own files that a data set is read from: those at its `path` argument; none where it is downloaded."""
+    """The user's own files that a data set is read from, at its argument `path`; none where it is downloaded."""
     if "path" not in source.arguments:
         return []
     path = Path(source.arguments["path"])
@@ -257,66 +215,10 @@ def ood_datasets(config: dict, dataset: str) -> list[str]:
 
 
 def weights(config: dict) -> list[str]:
-    """The user's own file of the standard feature net's weights; none where it is off or downloaded."""
+    """The user's own file of weights of the standard feature net; none where it is off or downloaded."""
     named = config.get("inception")
     if named in (None, "download"):
         return []
     if not Path(named).is_file():
         raise ConfigError(f"inception: there is no {named}")
     return [named]
-
-
-# Seconds of a job where no earlier run tells: somewhat more than the default study took on one core.
-GUESSES = {"train": 7, "learn": 10, "sample": 2, "evaluate": 4}
-GUESS_OF_OTHERS = 3
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job that is to run: its rule, its threads, and the file that Snakemake notes its seconds in (None: in none)."""
-
-    rule: str
-    threads: int = 1
-    benchmark: str | None = None
-
-
-def describe(jobs: list[Job], places: int, runs: Path) -> str:
-    """Two lines for the terminal: how many jobs of which rule, and about how long they will take.
-
-    Args:
-        jobs: what is to run, in the order in which the rules are to be named.
-        places: cores of this machine, or jobs at once on a cluster.
-        runs: the folder of the study's runs, where earlier ones left how long they took.
-    """
-    rules, earlier = Counter(job.rule for job in jobs), _earlier_seconds(runs)
-    seconds = [_expected_seconds(job, earlier) for job in jobs]
-    work = sum(part * min(job.threads, places) for job, part in zip(jobs, seconds))
-    source = "as long as earlier runs took" if any(rule in earlier for rule in rules) else "a guess: no earlier run tells"
-    return (
-        f"{len(jobs)} jobs: {', '.join(f'{count} {rule}' for rule, count in rules.items())}\n"
-        f"about {_duration(max(work / places, *seconds))} with {places} at once ({source})"
-    )
-
-
-def _earlier_seconds(runs: Path) -> dict:
-    """Wall seconds of earlier jobs, by their benchmark file, by (model, rule) and by rule."""
-    found = defaultdict(list)
-    for path in runs.glob("*/*/seed*/logs/*.tsv"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for key in (path, (path.parents[2], path.stem), path.stem) if len(lines) > 1 else ():
-            found[key].append(float(lines[-1].split("\t")[0]))
-    return found
-
-
-def _expected_seconds(job: Job, earlier: dict) -> float:
-    """What this job took before; else what the model took with other seeds; else what the rule took; else a guess."""
-    keys = [job.rule]
-    if job.benchmark:
-        path = Path(job.benchmark)
-        keys = [path, (path.parents[2], path.stem), job.rule]
-    known = next((earlier[key] for key in keys if key in earlier), None)
-    return statistics.median(known) if known else GUESSES.get(job.rule, GUESS_OF_OTHERS)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,48 @@
+"""Which code the results of each rule depend on, beyond the script that the rule runs. Standard library only."""
+
+from functools import cache
+from pathlib import Path
+
+from pofxy.study import catalog, fingerprint
+from pofxy.study.plan import uses_feature_net
+from pofxy.study.run import Run
+
+
+def code_of_evaluation(run: Run, feature_net: str | None) -> dict[str, str]:
+    """Fingerprints of all that a run's evaluation is made of, part by part.
+
+    Args:
+        run: that is evaluated.
+        feature_net: the model file of the study's feature net; None where there is none.
+
+    Returns:
+        By "model" and "feature_net" those of the models, and by its path below the package that of each file of a metric or
+        quantity that the model gets.
+    """
+    known = catalog.models()
+    nets = [known[feature_net].path] if feature_net and uses_feature_net(run.capabilities) else []
+    own = {"model": fingerprint.fingerprint(known[run.of].path), "feature_net": fingerprint.fingerprint(*nets)}
+    return own | _code_of_quantities(run.capabilities)
+
+
+@cache
+def _code_of_quantities(capabilities: tuple[str, ...]) -> dict[str, str]:
+    measuring = catalog.PACKAGE / "evaluation/scores.py"
+    found = {}
+    for entry in (*catalog.metrics().values(), *catalog.quantities().values()):
+        if not catalog.why_not(entry.dependencies, capabilities):
+            more = [measuring] if isinstance(entry, catalog.MetricEntry) else []
+            found[str(entry.path.relative_to(catalog.PACKAGE))] = fingerprint.fingerprint(entry.path, *more)
+    return found
+
+
+def report_files() -> list[Path]:
+    """The code of the report that is found by name and imported nowhere: figures and verdicts."""
+    return [path for folder in ("figures", "verdicts") for path in sorted((catalog.PACKAGE / "report" / folder).glob("*.py"))]
+
+
+def shown_files() -> list[Path]:
+    """The files whose text the report shows: templates, and the docstrings of figures, verdicts, metrics and models."""
+    templates = [path for path in (catalog.PACKAGE / "report").iterdir() if path.suffix in (".j2", ".css", ".js")]
+    entries = [*catalog.metrics().values(), *catalog.models().values()]
+    return [*templates, *report_files(), *(entry.path for entry in entries)]
