@@ -120,10 +120,14 @@ class SupportsSample(Protocol):
 
 
 class SupportsSampleText(Protocol):
-    """A text-to-image model. `captions(label)` gives the wordings that it was trained on, and some that were held out."""
+    """A text-to-image model."""
 
     def sample_text(self, prompts: list[str]) -> Tensor:
         """n prompts -> (n, C, H, W) in [0, 1]."""
+        ...
+
+    def captions(self, label: int) -> tuple[list[str], list[str]]:
+        """The wordings of a class that the model was trained on, and some that were held out."""
         ...
 
 

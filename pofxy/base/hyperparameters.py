@@ -47,7 +47,7 @@ def default_hyperparameters(model_class: type) -> dict[str, object]:
     """Defaults of `__init__` by name; those of a group stand under their own names."""
     found = {}
     for name, parameter in inspect.signature(model_class).parameters.items():
-        if is_dataclass(parameter.default):
+        if is_dataclass(parameter.default) and not isinstance(parameter.default, type):
             found |= asdict(parameter.default)
         elif parameter.default is not parameter.empty:
             found[name] = parameter.default
@@ -68,7 +68,7 @@ def build_model(model_class: type, settings: dict[str, object] | None = None, **
     given = dict(settings or {}) | more
     arguments = {}
     for name, parameter in inspect.signature(model_class).parameters.items():
-        if is_dataclass(parameter.default):
+        if is_dataclass(parameter.default) and not isinstance(parameter.default, type):
             own = {field.name for field in fields(parameter.default)} & set(given)
             arguments[name] = replace(parameter.default, **{key: given.pop(key) for key in own})
     return model_class(**arguments, **given)

@@ -15,7 +15,8 @@ def seed_everything(seed: int) -> None:
 
 def random_state() -> dict:
     """The state of every global generator, as tensors and plain numbers."""
-    kind, words, position, has_gauss, gauss = np.random.get_state()
+    state: tuple = np.random.get_state(legacy=True)  # type: ignore[assignment]
+    kind, words, position, has_gauss, gauss = state
     version, internal, gauss_next = random.getstate()
     return {
         "torch": torch.get_rng_state(),

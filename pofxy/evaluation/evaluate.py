@@ -7,6 +7,7 @@ standard error, unless the metric returns it.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def notes(graph: Graph) -> list[str]:
     return sorted({estimate.note for estimate in estimates if estimate.note})
 
 
-def _get(graph: Graph, name: str):
+def _get(graph: Graph, name: str) -> Any:
     """A quantity; None where it cannot be had of this model or makes no sense for its data."""
     entry = catalog.quantities()[name]
     if catalog.why_not(entry.dependencies, graph.capabilities):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -46,7 +47,7 @@ class Facts:
         """Facts that are at hand. Those that are not named are None, and `other_images` is empty, `seed` 0."""
         if unknown := set(given) - set(FACTS):
             raise TypeError(f"no facts: {', '.join(sorted(unknown))}")
-        values = dict.fromkeys(FACTS) | {"other_images": {}, "seed": 0} | given
+        values: dict[str, Any] = dict.fromkeys(FACTS) | {"other_images": {}, "seed": 0} | given
         openers = {name: lambda value=value: value for name, value in values.items()}
         return cls(openers | {"x": lambda: _of_shape(values["x"], values["spec"])})
 

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 from collections.abc import Callable, Iterable
 from string import Formatter
+from typing import Any
 
 from torch import Tensor
 
@@ -41,10 +42,10 @@ class Graph:
         self.kept = kept or KeptValues(None)
         self.label = label
         self.computed: list[str] = []  # names of the quantities whose value no earlier evaluation had kept
-        self._values: dict[str, object] = {}
+        self._values: dict[str, Any] = {}
         self._keys: dict[str, str] = {}
 
-    def get(self, name: str):
+    def get(self, name: str) -> Any:
         """The value of a quantity or a fact.
 
         Raises:

@@ -21,9 +21,9 @@ def encode_grid(x: ArrayLike, columns: int = 10, height: int = HEIGHT) -> bytes:
         columns: images in a row.
         height: at least so many pixels for the height of an image. Pixels are repeated, as a viewer would blur them.
     """
-    x = np.asarray(x)
-    scale = max(1, round(height / x.shape[2]))
-    pixels = x if x.dtype == np.uint8 else np.rint(x.clip(0, 1) * 255).astype(np.uint8)
+    images = np.asarray(x)
+    scale = max(1, round(height / images.shape[2]))
+    pixels = images if images.dtype == np.uint8 else np.rint(images.clip(0, 1) * 255).astype(np.uint8)
     tiles = pixels.repeat(scale, 2).repeat(scale, 3).transpose(0, 2, 3, 1)  # (N, C, H, W) -> (N, s H, s W, C)
     n, tile_height, tile_width, channels = tiles.shape
     rows = -(-n // columns)
@@ -51,10 +51,11 @@ def color_signed(x: ArrayLike) -> np.ndarray:
     Returns:
         (N, 3, H, W) in [0, 1].
     """
-    x = np.asarray(x).mean(1, keepdims=True)
-    strongest = np.quantile(np.abs(x).reshape(len(x), -1), 0.98, axis=1).clip(min=1e-12)  # (N,); outliers must not pale the rest
-    x = (x / strongest[:, None, None, None]).clip(-1, 1)
-    above, below = x.clip(min=0), (-x).clip(min=0)
+    values = np.asarray(x).mean(1, keepdims=True)
+    strongest = np.quantile(np.abs(values).reshape(len(values), -1), 0.98, axis=1).clip(min=1e-12)  # (N,): few must not pale all
+    values = (values / strongest[:, None, None, None]).clip(-1, 1)
+    above = values.clip(min=0)
+    below = (-values).clip(min=0)
     # From white towards Okabe and Ito's vermilion (.84, .37, 0) and blue (0, .45, .70).
     return np.concatenate([1 - 0.16 * above - below, 1 - 0.63 * above - 0.55 * below, 1 - above - 0.3 * below], 1)
 
@@ -72,11 +73,11 @@ def save_scatter(path: Path, x: ArrayLike, labels: ArrayLike | None = None) -> N
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    x = np.asarray(x)
-    second = x[:, 1] if x.shape[1] > 1 else np.zeros(len(x))
+    points = np.asarray(x)
+    second = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
     figure, axes = pyplot.subplots(figsize=(3.2, 3.2), dpi=180, layout="constrained")
-    colors = ["C0"] * len(x) if labels is None else [f"C{label % 10}" for label in np.asarray(labels).tolist()]
-    axes.scatter(x[:, 0], second, s=5, c=colors, linewidths=0)
+    colors = ["C0"] * len(points) if labels is None else [f"C{label % 10}" for label in np.asarray(labels).tolist()]
+    axes.scatter(points[:, 0], second, s=5, c=colors, linewidths=0)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[], aspect="equal")
     with files.atomic(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -182,9 +182,10 @@ def capabilities() -> tuple[str, ...]:
 
 @cache
 def protocols() -> dict[str, str]:
-    """The method of each protocol in base/capabilities.py, by the protocol's name."""
+    """The capability of each protocol in base/capabilities.py, its first method, by the protocol's name."""
     classes = [node for node in source.tree(PACKAGE / "base/capabilities.py").body if isinstance(node, ast.ClassDef)]
-    return {node.name: item.name for node in classes for item in node.body if isinstance(item, ast.FunctionDef)}
+    methods = {node.name: [item.name for item in node.body if isinstance(item, ast.FunctionDef)] for node in classes}
+    return {name: found[0] for name, found in methods.items()}
 
 
 def evaluations(able: tuple[str, ...]) -> dict[str, str]:

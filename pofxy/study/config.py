@@ -5,6 +5,7 @@ behind it, jsonschema and PyYAML, are used here; making the plan needs nothing m
 """
 
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import yaml
@@ -51,12 +52,14 @@ def _check_unique(node: yaml.Node | None, file: str) -> None:
 
 
 def _explain(fault: jsonschema.ValidationError) -> str:
+    schema: Any = fault.schema
+    instance: Any = fault.instance
     where = ".".join(str(part) for part in fault.absolute_path)
     if fault.validator == "additionalProperties":
-        known = fault.schema["properties"]
-        unknown = [key for key in fault.instance if key not in known]
+        known = schema["properties"]
+        unknown = [key for key in instance if key not in known]
         return "; ".join(f"{where + '.' if where else ''}{key}: unknown key{plan.nearest(key, known)}" for key in unknown)
     if fault.validator == "required":
         return f"{where or 'config'}: {fault.message}"
-    wanted = fault.schema.get("description", fault.message)
+    wanted = schema.get("description", fault.message)
     return f"{where}: {fault.instance!r} is not valid: {wanted}"

@@ -29,7 +29,7 @@ X = (X * 8).round() / 8
 TRAIN, TEST = X[:60], X[60:]
 OTHERS = {"black": torch.zeros(70, 1, 8, 8)}
 KINDS = ("noise", "inverted", "shuffled pixels", "black")
-OOD = ood_images(TEST, SPEC, OTHERS)
+OOD = ood_images(TEST, 9, SPEC, OTHERS)
 
 
 class Density:
@@ -54,7 +54,7 @@ def brightness(x):
 
 
 def test_ood_images_are_images_of_the_same_grid_and_the_same_for_every_model():
-    made = ood_images(TEST, SPEC, {"others": torch.rand(70, 1, 8, 8), "few": torch.rand(10, 1, 8, 8)})
+    made = ood_images(TEST, 9, SPEC, {"others": torch.rand(70, 1, 8, 8), "few": torch.rand(10, 1, 8, 8)})
     assert tuple(made) == (*KINDS[:3], "others", "few")
     for name, images in made.items():
         assert images.shape == ((10 if name == "few" else 60), 1, 8, 8) and images.dtype == torch.float32
@@ -62,7 +62,7 @@ def test_ood_images_are_images_of_the_same_grid_and_the_same_for_every_model():
     torch.testing.assert_close(made["inverted"], 1 - TEST)
     assert len(made["noise"].unique()) == 9
     assert torch.equal(made["shuffled pixels"].flatten(1).sort(1).values, TEST.flatten(1).sort(1).values)
-    again = ood_images(TEST, SPEC, {})
+    again = ood_images(TEST, 9, SPEC, {})
     assert tuple(again) == (*KINDS[:3], "known_images")
     assert all(torch.equal(again[name], made[name]) for name in KINDS[:3])
 
@@ -70,7 +70,7 @@ def test_ood_images_are_images_of_the_same_grid_and_the_same_for_every_model():
 def test_shuffling_keeps_the_colors_of_a_pixel_together_and_differs_between_images():
     place = torch.arange(64.0).view(1, 1, 8, 8) / 63
     x = torch.cat([place, 1 - place, place], 1).expand(20, 3, 8, 8)
-    shuffled = ood_images(x, DataSpec("made", (3, 8, 8), 2, 64, ("a", "b")), {})["shuffled pixels"]
+    shuffled = ood_images(x, 64, DataSpec("made", (3, 8, 8), 2, 64, ("a", "b")), {})["shuffled pixels"]
     torch.testing.assert_close(shuffled[:, 0], shuffled[:, 2])
     torch.testing.assert_close(shuffled[:, 0], 1 - shuffled[:, 1])
     assert len({str(image.tolist()) for image in shuffled[:, 0]}) == 20
@@ -89,7 +89,7 @@ def test_shuffling_keeps_the_colors_of_a_pixel_together_and_differs_between_imag
 def test_the_mean_of_placement_values_is_scikit_learns_auroc(score):
     found = _ood.placement_values(score, TEST, OOD)
     assert found.conditions == KINDS and found.places == (0.0,) and found.values.shape == (60, 4, 1)
-    for kind, images in enumerate(ood_images(TEST, SPEC, OTHERS).values()):
+    for kind, images in enumerate(ood_images(TEST, 9, SPEC, OTHERS).values()):
         scores = torch.cat([score(TEST), score(images)]).double().clamp(-1e9, 1e9).numpy()  # scikit-learn takes finite ones
         area = roc_auc_score(np.repeat([1, 0], [60, len(images)]), scores)
         assert float(found.values[:, kind].mean()) == pytest.approx(area, abs=1e-6)
@@ -167,7 +167,7 @@ def test_a_classifier_is_unsure_of_black_images_and_has_no_energy_for_them():
     softmax, energy = (probe(model, TEST, OOD) for probe in (ood_softmax, ood_energy))
     assert softmax.conditions == energy.conditions == KINDS
     assert softmax.values[:, 3].eq(1).all() and energy.values[:, 3].eq(1).all()
-    noise = ood_images(TEST, SPEC, OTHERS)["noise"]
+    noise = ood_images(TEST, 9, SPEC, OTHERS)["noise"]
     truth = np.repeat([1, 0], 60)
     confidence = np.concatenate([model.predict_proba(x).max(1).values for x in (TEST, noise)])
     assert float(softmax.values[:, 0].mean()) == pytest.approx(roc_auc_score(truth, confidence), abs=1e-6)

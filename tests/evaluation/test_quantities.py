@@ -277,15 +277,15 @@ def test_data_of_another_shape_are_refused_by_name():
     with pytest.raises(ValueError, match=r"made: the test images are \(1, 5, 4\), and the models were fitted on \(1, 4, 4\)"):
         Facts.of(spec=SPEC, x=torch.zeros(3, 1, 5, 4)).openers["x"]()
     with pytest.raises(ValueError, match=r"ood_datasets: letters has images \(1, 5, 5\), and made has \(1, 4, 4\)"):
-        ood_images(images(5)[0], SPEC, {"letters": torch.zeros(3, 1, 5, 5)})
+        ood_images(images(5)[0], 17, SPEC, {"letters": torch.zeros(3, 1, 5, 5)})
 
 
 def test_ood_images_come_from_another_data_set():
     x, _ = images(20)
-    assert "letters" in ood_images(x, SPEC, {"letters": images(5)[0]})
-    assert ood_images(x, SPEC, {})["known_images"].shape[1:] == (1, 4, 4)
+    assert "letters" in ood_images(x, 17, SPEC, {"letters": images(5)[0]})
+    assert ood_images(x, 17, SPEC, {})["known_images"].shape[1:] == (1, 4, 4)
     drawn = DataSpec("drawn", (1, 8, 8), 10, 17, tuple("0123456789"), distribution={"of": "known_images"})
-    digits = ood_images(torch.zeros(10, 1, 8, 8), drawn, {})["digits"]
+    digits = ood_images(torch.zeros(10, 1, 8, 8), 17, drawn, {})["digits"]
     assert digits.shape[1:] == (1, 8, 8) and digits.max() == 1 and torch.equal((digits * 16).round(), digits * 16)
 
 

@@ -53,7 +53,7 @@ def log_likelihood(model, x: Tensor, spec: DataSpec) -> Tensor:
     are the same for every model.
     """
     tags = tags_of(model)
-    if tags.likelihood == "density":
+    if tags.likelihood == "density" and spec.levels is not None:
         x = x + (torch.rand(x.shape, generator=fixed_generator()) - 0.5) / (spec.levels - 1)
     if tags.binarized == "threshold":
         x = (x >= 0.5).to(x.dtype)

@@ -24,10 +24,11 @@ N_GROUPS = 3
 @quantity(images_only=True, gallery="learned")
 def visualization(model: Model, x_probe: Tensor, y_probe: Tensor) -> Gallery:
     """What the model learned, by its own method `picture`."""
-    if not hasattr(model, "picture"):
+    picture = getattr(model, "picture", None)
+    if picture is None:
         raise NotApplicable("the model has no `picture`")
     with evaluation_mode(model):
-        shown = model.picture(x_probe, y_probe)
+        shown = picture(x_probe, y_probe)
     images = shown.images.detach().cpu()
     images = torch.from_numpy(color_signed(images)) if shown.signed else images
     return Gallery(images, shown.columns, shown.side, shown.caption)

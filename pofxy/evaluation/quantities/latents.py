@@ -1,5 +1,7 @@
 """Latents of the test images, and what is made of them."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from pofxy.evaluation.quantity import quantity
 from pofxy.evaluation.tsne import embed
 
 # Starts of K-means.
-N_INIT = 5
+N_INIT: Any = 5  # scikit-learn's own annotation says str
 
 
 @quantity(rows="test", source="{latent_dim} dimensions")

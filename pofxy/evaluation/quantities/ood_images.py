@@ -1,5 +1,7 @@
 """Out-of-distribution (OOD) images: of the data's shape and gray levels, but not from its distribution."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from pofxy.evaluation.quantity import MAX_PROBE_IMAGES, fixed_generator, quantit
 
 
 @quantity(images_only=True, kept=False)
-def ood_images(x_probe: Tensor, spec: DataSpec, other_images: dict[str, Tensor]) -> dict[str, Tensor]:
+def ood_images(x_probe: Tensor, levels: int, spec: DataSpec, other_images: dict[str, Tensor]) -> dict[str, Tensor]:
     """As many images of each kind, by its name, as x_probe (P, C, H, W) has.
 
     Uniform noise, negatives, images with shuffled pixels, and images of another data set: the one that the config names, else
@@ -23,11 +25,11 @@ def ood_images(x_probe: Tensor, spec: DataSpec, other_images: dict[str, Tensor])
         if tuple(images.shape[1:]) != spec.shape:
             raise ValueError(f"ood_datasets: {name} has images {tuple(images.shape[1:])}, and {spec.name} has {spec.shape}")
     generator = fixed_generator()
-    top = spec.levels - 1
+    top = levels - 1
     n, channels, height, width = x_probe.shape
     order = torch.rand(n, 1, height * width, generator=generator).argsort(2).expand(n, channels, -1)
     made = {
-        "noise": torch.randint(spec.levels, x_probe.shape, generator=generator) / top,
+        "noise": torch.randint(levels, x_probe.shape, generator=generator) / top,
         "inverted": 1 - x_probe,
         "shuffled pixels": x_probe.flatten(2).gather(2, order).view(x_probe.shape),  # (P, C, H W) -> (P, C, H, W)
     }
@@ -41,5 +43,6 @@ def _embedded(spec: DataSpec) -> dict[str, Tensor]:
         return {"known_images": shapes(MAX_PROBE_IMAGES, spec, np.random.default_rng(0))}
     from sklearn.datasets import load_digits
 
-    images = torch.from_numpy(load_digits().images[:MAX_PROBE_IMAGES, None]).float() / 16  # (P, 1, 8, 8), as known_images are
+    digits: Any = load_digits()
+    images = torch.from_numpy(digits.images[:MAX_PROBE_IMAGES, None]).float() / 16  # (P, 1, 8, 8), as known_images are
     return {"digits": images}
