@@ -48,7 +48,7 @@ class Inception(nn.Module):
         except Exception as error:  # safetensors raises its own type, and unpickling can raise any
             cause = " ".join(str(error).split())[:200]
             raise InceptionError(f"inception: {weights}: not the weights of torchvision's inception_v3 ({cause})") from None
-        self.net.fc = nn.Identity()
+        self.net.fc = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
         self.net.AuxLogits = None
         self.eval()
 

@@ -98,7 +98,10 @@ def estimates(model, x: Tensor, spec: DataSpec, annealing: Annealing | None = No
 
     def mean(log_prob: Callable[[Tensor], Tensor]) -> Tensor:
         n = DEQUANTIZATIONS if dequantized else 1
-        return sum(_in_batches(model, log_prob, points(x)) for _ in range(n)) / n + log_volume
+        total = torch.zeros(())
+        for _ in range(n):
+            total = total + _in_batches(model, log_prob, points(x))
+        return total / n + log_volume
 
     results = []
     if hasattr(model, "log_prob"):

@@ -233,6 +233,20 @@ def depends_on(dependencies: tuple[Dependency, ...], fact: str) -> bool:
     )
 
 
+def chain(dependency: Dependency) -> str:
+    """How an argument comes from the model's capabilities and the facts: `sample_features(sample_pixels(model.sample, samples), ..)`.
+
+    A model that may have one of several capabilities is `model.log_prob|log_weight`; an optional argument ends with `?`.
+    """
+    if dependency.name in quantities():
+        text = f"{dependency.name}({', '.join(chain(inner) for inner in quantities()[dependency.name].dependencies)})"
+    elif dependency.capabilities:
+        text = f"model.{'|'.join(dependency.capabilities)}"
+    else:
+        text = dependency.name
+    return text + "?" * dependency.optional
+
+
 @cache
 def _why_not(dependency: Dependency, able: frozenset[str]) -> str:
     if dependency.capabilities:

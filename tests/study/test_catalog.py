@@ -163,6 +163,15 @@ def test_the_catalog_reads_what_the_class_says(name):
     assert entry.tags.trained_in_steps == ("steps" in entry.parameters)
 
 
+def test_the_chain_leads_from_capabilities_and_facts_to_the_metric():
+    chains = {name: [catalog.chain(part) for part in entry.dependencies] for name, entry in catalog.metrics().items()}
+    assert chains["accuracy"] == ["predict(model.predict, x)", "y"]
+    assert chains["auroc"][0] == (
+        "class_scores(predict_proba(model.predict_proba, x)?, decision_function(model.decision_function, x)?)"
+    )
+    assert chains["sharpness"] == ["sample_pixels(model.sample, samples)", "test_pixels(x, seed, samples?)"]
+
+
 def test_needs_follow_the_graph_of_quantities():
     metrics = catalog.metrics()
     assert catalog.needs(metrics["auroc"].dependencies) == ("predict_proba", "decision_function")
