@@ -41,7 +41,8 @@ def main() -> int:
         parser.error("noop needs the study that it repeats: bench.py study noop")
 
     origin = {name: value for name, value in provenance({}).items() if name != "config_hash"}
-    started, load = time.strftime("%Y-%m-%d %H:%M:%S"), os.getloadavg()[0]
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    load = os.getloadavg()[0]
     print(f"pofxy bench, {started}: {origin['machine']['processor']}, {os.cpu_count()} cores")
     measured: dict[str, ProbeResult] = {}
     failed: dict[str, str] = {}

@@ -24,7 +24,9 @@ PARTS = ("kid_", "prc_", "rng_seed", "save_cpu_ram")
 
 def measure(project: Project, rounds: int = 3) -> ProbeResult:
     """Each side in turn, in a process of its own; ratios are medians over the rounds."""
-    figures, lines, raw = [], [], {}
+    figures = []
+    lines = []
+    raw = {}
     for width in WIDTHS:
         took = raw[width] = {"pofxy": [], "others": []}
         for _ in range(rounds):
@@ -38,7 +40,8 @@ def measure(project: Project, rounds: int = 3) -> ProbeResult:
             Figure(f"{width}: others / pofxy, core-seconds", _ratio(took, "core_seconds"), at_least=2),
             Figure(f"{width}: others / pofxy, peak memory", _ratio(took, "peak_megabytes"), at_least=1),
         ]
-        ours, theirs = took["pofxy"][0]["values"], took["others"][0]["values"]
+        ours = took["pofxy"][0]["values"]
+        theirs = took["others"][0]["values"]
         lines += [f"{width}: {name:<18}{ours[name]:>10.5f} here, {theirs[name]:.5f} there" for name in theirs if name in ours]
     title = f"Judging {ROWS:,} samples by features of {' and '.join(map(str, WIDTHS))} dimensions: medians of {rounds}"
     return ProbeResult(title, figures, lines, raw)
@@ -73,7 +76,8 @@ def _pofxy():
         counts = [part.numpy() for part in balls(torch.from_numpy(test), torch.from_numpy(samples))]
         given = dict(zip(("sample_test_balls", "test_sample_balls", "test_own_ball"), counts))
         given |= {"sample_features": samples, "test_features": test}
-        found, twice = {}, 0.0
+        found = {}
+        twice = 0.0
         for function in functions:
             with cost.stopwatch() as took:
                 value = function(*(given[name] for name in inspect.signature(function).parameters))

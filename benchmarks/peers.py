@@ -66,8 +66,10 @@ class Digits:
         with tempfile.TemporaryDirectory() as folder:
             dataset.download(Path(folder), Path(folder))
             images = dataset.read(Path(folder))
-        about, parts = load_spec(spec("digits", images)), split(images)
-        x, y = torch.from_numpy(images.x).float() / (images.levels - 1), torch.from_numpy(images.y)
+        about = load_spec(spec("digits", images))
+        parts = split(images)
+        x = torch.from_numpy(images.x).float() / (images.levels - 1)
+        y = torch.from_numpy(images.y)
         train, val, test = ((x[parts[name]], y[parts[name]]) for name in ("train", "val", "test"))
         return cls(TrainingData(about, *train, *val), *test)
 
@@ -102,7 +104,9 @@ class Peer:
     def train(self, data: TrainingData, core_seconds: float, batch: int = 64) -> None:
         """Adam for as long; keeps the parameters of the lowest loss on val."""
         seed_everything(SEED)
-        optimizer, started, step = torch.optim.Adam(self.module.parameters(), fused=True), time.process_time(), 0
+        optimizer = torch.optim.Adam(self.module.parameters(), fused=True)
+        started = time.process_time()
+        step = 0
         kept = copy.deepcopy(self.module.state_dict())
         while (done := (time.process_time() - started) / core_seconds) < 1:
             for group in optimizer.param_groups:
@@ -117,7 +121,8 @@ class Peer:
                 with inference(self.module):
                     found = float(self.loss(data.x_val, data.y_val))
                 if found < self.best:
-                    self.best, kept = found, copy.deepcopy(self.module.state_dict())
+                    self.best = found
+                    kept = copy.deepcopy(self.module.state_dict())
         self.module.load_state_dict(kept)
         self.module.eval()
 
@@ -135,9 +140,12 @@ class Standardised(nn.Module):
 
     def __init__(self, log_density, module: nn.Module, data: TrainingData):
         super().__init__()
-        self.module, self.log_density, self.levels = module, log_density, data.spec.levels
+        self.module = module
+        self.log_density = log_density
+        self.levels = data.spec.levels
         noisy = dequantize(data.x, self.levels)
-        self.mean, self.deviation = noisy.mean(0), noisy.std(0)
+        self.mean = noisy.mean(0)
+        self.deviation = noisy.std(0)
         self.log_prior = log_class_prior(data.y, data.spec.classes)
 
     def log_conditional(self, x, y):
@@ -170,7 +178,9 @@ def their_glow(data: TrainingData, blocks: int, width: int, learning_rate: float
     import normflows
 
     channels, side, _ = data.spec.shape  # square
-    bases, flows, levels = [], [], 2
+    bases = []
+    flows = []
+    levels = 2
     for level in range(levels):  # from the base up
         wide = channels * 2 ** (levels + 1 - level)
         blocks_of_level = [normflows.flows.GlowBlock(wide, width, split_mode="channel") for _ in range(blocks)]
@@ -228,7 +238,8 @@ def their_boltzmann(data: TrainingData, hidden: int, learning_rate: float, core_
 
     rows = likelihood.binarize(data.x, "threshold").flatten(1).numpy()
     machine = BernoulliRBM(hidden, batch_size=50, random_state=SEED)  # as many chains
-    order, started = torch.Generator().manual_seed(SEED), time.process_time()
+    order = torch.Generator().manual_seed(SEED)
+    started = time.process_time()
     while (done := (time.process_time() - started) / core_seconds) < 1:
         machine.learning_rate = learning_rate * rate("cosine", done)
         machine.partial_fit(rows[torch.randint(len(rows), (machine.batch_size,), generator=order).numpy()])
@@ -237,7 +248,8 @@ def their_boltzmann(data: TrainingData, hidden: int, learning_rate: float, core_
 
 def trained(digits: Digits) -> list[Row]:
     """What each side reaches on test after equal core-seconds."""
-    rows, data = [], digits.data
+    rows = []
+    data = digits.data
     for name, number, build, settings in (
         ("real_nvp", "zuko 1.6: neural spline flow", spline_flow, ((2, 128), (3, 128), (3, 256))),
         ("glow", "normflows 1.7: Glow", their_glow, ((4, 64), (8, 64), (8, 128))),
@@ -296,9 +308,14 @@ def equal(digits: Digits) -> list[Row]:
 
     # As rows of a table, so that the pixels' bins add nothing to their variances.
     about = DataSpec("digits", (64,), 10, None, digits.data.spec.class_names)
-    x, y, x_test = digits.data.x.flatten(1), digits.data.y, digits.x.flatten(1)
-    rows, labels, tests = x.double().numpy(), y.numpy(), x_test.double().numpy()
-    table, images = TrainingData(about, x, y, x, y), digits.data
+    x = digits.data.x.flatten(1)
+    y = digits.data.y
+    x_test = digits.x.flatten(1)
+    rows = x.double().numpy()
+    labels = y.numpy()
+    tests = x_test.double().numpy()
+    table = TrainingData(about, x, y, x, y)
+    images = digits.data
 
     def joint(name, data, inputs, **settings):
         # Numbers are kept as float32 as a rule, which is what would be compared then.
@@ -342,7 +359,8 @@ def equal(digits: Digits) -> list[Row]:
     for k in range(10):
         own = slice(3 * k, 3 * k + 3)
         machine = GaussianMixture(3)
-        machine.weights_, machine.means_ = mixture.log_share[k].exp().numpy(), mixture.mean[own].numpy()
+        machine.weights_ = mixture.log_share[k].exp().numpy()
+        machine.means_ = mixture.mean[own].numpy()
         machine.precisions_cholesky_ = mixture.factor[own].inverse().mT.numpy()
         theirs.append(machine.score_samples(tests))
     ours = predict_batched(mixture, "log_joint", x_test.double()) - mixture.log_prior

@@ -23,7 +23,8 @@ def measure(project: Project, repeats: int = 3) -> ProbeResult:
     arguments = ("--configfile", config.name, "-n", "--quiet")
     jobs = project.snakemake(*arguments, "rules", "host").planned  # --quiet alone says not how many
     runs = [project.snakemake(*arguments) for _ in range(repeats)]
-    seconds, core_seconds = [run.seconds for run in runs], [run.core_seconds for run in runs]
+    seconds = [run.seconds for run in runs]
+    core_seconds = [run.core_seconds for run in runs]
     figures = [
         Figure("jobs", jobs),
         Figure(f"on the clock, median of {repeats}", statistics.median(seconds), "s", at_most=8),

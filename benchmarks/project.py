@@ -63,7 +63,8 @@ class Project:
         # The package of this copy comes before an installed one; clock/ notes what each process took.
         path = os.pathsep.join(map(str, (self.folder / "scripts", self.folder / "benchmarks/clock")))
         kept = {name: value for name, value in os.environ.items() if not STRANGE.fullmatch(name)}
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        started = time.perf_counter()
         process = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "all", *arguments],
             cwd=self.folder,
@@ -73,7 +74,8 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if process.returncode:
             raise RuntimeError("snakemake failed:\n" + "\n".join(process.stdout.splitlines()[-15:]))
         core_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

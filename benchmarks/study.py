@@ -20,7 +20,8 @@ def cost(project: Project) -> ProbeResult:
     """The default study in a fresh copy: how much of it is fit, learn, sample and evaluate, and where the rest goes."""
     took = project.snakemake()
     inside = {rule: _inside(project, rule) for rule in WORK}
-    jobs, work = took.planned, sum(inside.values())
+    jobs = took.planned
+    work = sum(inside.values())
     rows = {rule: (len(parts), sum(parts), inside.get(rule, 0.0)) for rule, parts in took.processes.items() if rule}
     if sum(number for number, _, _ in rows.values()) != jobs:
         raise RuntimeError(f"{jobs} jobs were to run, and {rows} is known of")

@@ -26,7 +26,9 @@ def measure(project: Project, rounds: int = 5) -> ProbeResult:
     """One epoch of each loop in turn, each in a process of its own; the ratio is the median over the rounds."""
     alone = {"OMP_NUM_THREADS": "1"}
     loops = {"pofxy": ("own", alone), "plain": ("plain", {}), "plain, 1 thread": ("plain", alone)}
-    figures, lines, raw = [], [], {}
+    figures = []
+    lines = []
+    raw = {}
     for side in SIZES:
         took = raw[side] = {name: [] for name in loops}
         for _ in range(rounds):
@@ -47,7 +49,8 @@ def _figures(side: int, took: dict[str, list]) -> tuple[list[Figure], list[str]]
         return statistics.median(own["per_core"] / other["per_core"] for own, other in zip(took["pofxy"], took[name]))
 
     # Threads that wait for one another spin: where one waits for a core that others use, the others burn seconds for nothing.
-    slower, threads = median("plain", "seconds") / median("plain, 1 thread", "seconds"), os.cpu_count()
+    slower = median("plain", "seconds") / median("plain, 1 thread", "seconds")
+    threads = os.cpu_count()
     disturbed = slower > DISTURBED
     size = f"{side}x{side}:"
     figures = [

@@ -392,7 +392,8 @@ def test_splits_are_stratified_disjoint_complete_and_depend_on_the_seed(digits, 
     share = np.bincount(digits.y[whole]) / len(whole)
     for part in stratified:
         assert np.abs(np.bincount(digits.y[parts[part]]) - share * len(parts[part])).max() <= 1
-    again, other = preprocess.split(images, 0.25, 0.15, seed=3), preprocess.split(images, 0.25, 0.15, seed=4)
+    again = preprocess.split(images, 0.25, 0.15, seed=3)
+    other = preprocess.split(images, 0.25, 0.15, seed=4)
     assert all(np.array_equal(parts[part], again[part]) for part in parts)
     assert not any(np.array_equal(parts[part], other[part]) for part in parts)
 
@@ -440,7 +441,8 @@ def test_written_arrays_are_the_gray_levels_divided_by_the_highest(tmp_path, dig
     parts = preprocess.split(digits)
     preprocess.write(digits, parts, tmp_path)
     for part, index in parts.items():
-        x, y = np.load(tmp_path / f"{part}_x.npy", mmap_mode="r"), np.load(tmp_path / f"{part}_y.npy", mmap_mode="r")
+        x = np.load(tmp_path / f"{part}_x.npy", mmap_mode="r")
+        y = np.load(tmp_path / f"{part}_y.npy", mmap_mode="r")
         assert (x.dtype, y.dtype, x.shape) == (np.float32, np.int64, (len(index), 1, 8, 8))
         assert np.array_equal(x, digits.x[index].astype(np.float32) / np.float32(16))
         assert np.array_equal(y, digits.y[index])
@@ -460,7 +462,8 @@ def test_preprocess_writes_every_output_of_the_rule(tmp_path, digits):
     from pofxy.storage.models import load_spec
 
     preprocess.preprocess("mine", digits, tmp_path, test=0.2, val=0.1, seed=5)
-    spec, audit = load_spec(tmp_path / "spec.json"), read_json(tmp_path / "audit.json")
+    spec = load_spec(tmp_path / "spec.json")
+    audit = read_json(tmp_path / "audit.json")
     assert (spec.name, spec.shape, spec.classes, spec.levels, spec.class_names) == (
         "mine",
         (1, 8, 8),
@@ -483,7 +486,9 @@ def test_the_audit_finds_planted_duplicates_and_constant_pixels(tmp_path):
     images = made([30, 30], size=4, levels=100)
     images.x[:, 0, 0, :2] = 7
     parts = preprocess.split(images, seed=1)
-    train, val, test = parts["train"], parts["val"], parts["test"]
+    train = parts["train"]
+    val = parts["val"]
+    test = parts["test"]
     images.x[train[[1, 2, 3]]] = images.x[train[0]]
     images.x[test[:2]] = images.x[train[5]]
     images.x[val[0]] = images.x[train[6]]
@@ -517,7 +522,8 @@ def test_a_table_is_written_unchanged_and_audited_by_column(tmp_path):
         x = np.load(tmp_path / f"{part}_x.npy")
         assert x.dtype == np.float32 and np.array_equal(x, images.x[index])
         assert np.array_equal(np.load(tmp_path / f"{part}_y.npy"), images.y[index])
-    spec, audit = load_spec(tmp_path / "spec.json"), read_json(tmp_path / "audit.json")
+    spec = load_spec(tmp_path / "spec.json")
+    audit = read_json(tmp_path / "audit.json")
     assert (spec.shape, spec.levels, spec.classes, spec.distribution) == ((3,), None, 3, None)
     assert audit["columns"]["lowest"] == pytest.approx(images.x.min(0)) and audit["columns"]["lowest"][1] == 0.5
     assert audit["columns"]["highest"] == pytest.approx(images.x.max(0))
@@ -568,7 +574,8 @@ def test_the_audit_of_samples_of_a_known_distribution_has_its_ground_truth(name,
     images = fetched(open_dataset(name, {}), tmp_path / "raw", tmp_path / "none")
     assert len(images.x) == len(images.y) == n and set(images.y) == set(range(len(images.class_names)))
     preprocess.preprocess(name, images, tmp_path / "data")
-    spec, audit = load_spec(tmp_path / "data/spec.json"), read_json(tmp_path / "data/audit.json")
+    spec = load_spec(tmp_path / "data/spec.json")
+    audit = read_json(tmp_path / "data/audit.json")
     assert spec.distribution == {"of": name}
     assert audit["known_distribution"] == open_distribution(spec.distribution).ground_truth()
     assert (spec.levels is None) == (name == "gaussians") and spec.shape == images.x.shape[1:]
