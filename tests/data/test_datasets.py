@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from collections.abc import Sequence
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from pofxy.data import preprocess
-from pofxy.data.datasets import DatasetError, DownloadError, LabelledData, cifar10, open_dataset
+from pofxy.data.datasets import Dataset, DatasetError, DownloadError, LabelledData, cifar10, open_dataset
 from pofxy.data.datasets.cifar10 import CIFAR10
 from pofxy.data.datasets.digits import Digits
 from pofxy.data.datasets.fashion_mnist import FashionMNIST
@@ -33,36 +34,41 @@ MNIST_20K = Path(os.environ.get("POFXY_SHARED_DATA", ROOT.parent / "shared/data"
 NAMES = ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
 
 
-def gray(n, size=6, channels=None, seed=0):
+def gray(n: int, size: int = 6, channels: int | None = None, seed: int = 0) -> np.ndarray:
+    """Random gray levels, (n, size, size) or (n, size, size, channels) uint8."""
     shape = (n, size, size) if channels is None else (n, size, size, channels)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def labels(n, classes=10):
+def labels(n: int, classes: int = 10) -> np.ndarray:
+    """0, 1, .., classes - 1 and again, (n,) uint8."""
     return (np.arange(n) % classes).astype(np.uint8)
 
 
-def idx_bytes(array, code=0x08):
+def idx_bytes(array: np.ndarray, code: int = 0x08) -> bytes:
+    """The content of an IDX file; `code` is the type of its entries, unsigned bytes by default."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape) + array.tobytes()
 
 
-def write_idx(path, array):
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Writes an IDX file, gzipped where its name ends in .gz."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = idx_bytes(array)
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
-def write_folder(folder, names=NAMES, train=40, test=20):
+def write_folder(folder: Path, names: Sequence[str] = NAMES, train: int = 40, test: int = 20) -> Path:
+    """Writes a folder of IDX files: images and labels for train, then for test, as far as there are names."""
     for name, array in zip(names, [gray(train), labels(train), gray(test, seed=1), labels(test)]):
         write_idx(folder / name, array)
     return folder
 
 
-def md5(path):
+def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def fetched(dataset, folder, offered):
+def download_and_read(dataset: Dataset, folder: Path, offered: Path) -> LabelledData:
     folder.mkdir(parents=True, exist_ok=True)
     dataset.download(folder, offered)
     return dataset.read(folder)
@@ -79,7 +85,7 @@ def served(tmp_path):
             pass
 
     server = HTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield folder, f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
@@ -87,7 +93,7 @@ def served(tmp_path):
 
 @pytest.fixture
 def closed():
-    """The URL of a port where nobody answers."""
+    """The URL of a port on which no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/"
@@ -95,7 +101,7 @@ def closed():
 
 @pytest.fixture
 def published(monkeypatch):
-    """Makes small files the published ones, of torchvision's class of that name."""
+    """A function that makes the files of a folder the published files of a data set of torchvision."""
     from pofxy.data.torchvision_compat import import_torchvision
 
     def publish(name, folder, mirrors):
@@ -112,7 +118,7 @@ def published(monkeypatch):
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_idx_reads_the_content_of_the_files(tmp_path, ending):
     names = [name.removesuffix(".gz") + ending for name in NAMES]
-    images = fetched(Idx(str(write_folder(tmp_path / "mine", names))), tmp_path / "raw", tmp_path / "none")
+    images = download_and_read(Idx(str(write_folder(tmp_path / "mine", names))), tmp_path / "raw", tmp_path / "none")
     assert np.array_equal(images.x, np.concatenate([gray(40), gray(20, seed=1)])[:, None])
     assert np.array_equal(images.y, np.concatenate([labels(40), labels(20)]))
     assert (images.x.dtype, images.y.dtype, images.levels, images.test_from) == (np.uint8, np.int64, 256, 40)
@@ -209,7 +215,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 @pytest.mark.skipif(not MNIST_20K.is_dir(), reason=f"no {MNIST_20K}; POFXY_SHARED_DATA names the folder that holds it")
 def test_real_mnist(tmp_path):
-    images = fetched(Idx(str(MNIST_20K)), tmp_path / "raw", tmp_path / "none")
+    images = download_and_read(Idx(str(MNIST_20K)), tmp_path / "raw", tmp_path / "none")
     assert (images.x.shape, images.test_from) == ((29690, 1, 28, 28), 19690)
     assert np.bincount(images.y[19690:]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     parts = preprocess.split(images)
@@ -225,7 +231,7 @@ def test_real_mnist(tmp_path):
 def test_download_tries_the_next_mirror(tmp_path, served, closed, published, name, dataset):
     folder, url = served
     published(name, write_folder(folder), [closed, url + "nowhere/", url])
-    images = fetched(dataset(), tmp_path / "raw", tmp_path / "downloads/mine")
+    images = download_and_read(dataset(), tmp_path / "raw", tmp_path / "downloads/mine")
     assert len(images.x) == 60
     assert images.test_from == 40
     assert len(images.class_names) == 10
@@ -238,14 +244,14 @@ def test_a_corrupted_download_is_refused(tmp_path, served, published):
     published("MNIST", write_folder(folder), [url])
     (folder / NAMES[1]).write_bytes((folder / NAMES[1]).read_bytes()[:-3])
     with pytest.raises(DownloadError, match=r"mnist: cannot download train-labels-idx1-ubyte.gz \(127.0.0.1:\d+: .*corrupted"):
-        fetched(MNIST(), tmp_path / "raw", tmp_path / "downloads/mnist")
+        download_and_read(MNIST(), tmp_path / "raw", tmp_path / "downloads/mnist")
     assert [path.name for path in (tmp_path / "raw").iterdir()] == [NAMES[0]]
 
 
 def test_without_a_network_the_error_says_which_files_to_put_where(tmp_path, closed, published):
     published("MNIST", write_folder(tmp_path / "made"), [closed, closed])
     with pytest.raises(DownloadError) as caught:
-        fetched(MNIST(), tmp_path / "raw", Path("downloads/mnist"))
+        download_and_read(MNIST(), tmp_path / "raw", Path("downloads/mnist"))
     message = str(caught.value)
     assert message.startswith("mnist: cannot download train-images-idx3-ubyte.gz (127.0.0.1:")
     assert "Connection refused" in message
@@ -256,10 +262,10 @@ def test_without_a_network_the_error_says_which_files_to_put_where(tmp_path, clo
 def test_offered_files_are_copied_and_only_the_others_downloaded(tmp_path, closed, published):
     offered = write_folder(tmp_path / "downloads/mnist")
     published("MNIST", offered, [closed])
-    assert len(fetched(MNIST(), tmp_path / "raw", offered).x) == 60
+    assert len(download_and_read(MNIST(), tmp_path / "raw", offered).x) == 60
     (offered / NAMES[3]).unlink()
     with pytest.raises(DownloadError, match=rf"put {NAMES[3]} into .*downloads/mnist/ and run again$"):
-        fetched(MNIST(), tmp_path / "again", offered)
+        download_and_read(MNIST(), tmp_path / "again", offered)
 
 
 def test_an_offered_file_with_another_checksum_is_refused_by_name(tmp_path, closed, published):
@@ -267,18 +273,20 @@ def test_an_offered_file_with_another_checksum_is_refused_by_name(tmp_path, clos
     published("MNIST", offered, [closed])
     write_idx(offered / NAMES[2], gray(20, seed=9))
     with pytest.raises(DownloadError, match=r"downloads/mnist/t10k-images-idx3-ubyte.gz: its MD5 is"):
-        fetched(MNIST(), tmp_path / "raw", offered)
+        download_and_read(MNIST(), tmp_path / "raw", offered)
     assert not (tmp_path / "raw" / NAMES[2]).exists()
 
 
 # CIFAR-10
 
 
-def cifar_records(n, seed):
+def cifar_records(n: int, seed: int) -> np.ndarray:
+    """Records of CIFAR-10's binary version, (n, 1 + 3072) uint8: a label and an image."""
     return np.concatenate([labels(n)[:, None], gray(n * 3, size=32, seed=seed).reshape(n, 3072)], axis=1)
 
 
-def write_cifar(path, batches, names=cifar10.MEMBERS):
+def write_cifar(path: Path, batches: Sequence[bytes], names: Sequence[str] = cifar10.MEMBERS) -> Path:
+    """Writes the archive of CIFAR-10, with a file outside of its folder and a file that is no batch."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as archive:
         for name, content in [
@@ -302,7 +310,7 @@ def small_cifar(tmp_path, monkeypatch):
 
 def test_cifar_reads_the_binary_version(tmp_path, small_cifar):
     offered, batches = small_cifar
-    images = fetched(CIFAR10(), tmp_path / "raw", offered)
+    images = download_and_read(CIFAR10(), tmp_path / "raw", offered)
     records = np.concatenate(batches)
     assert (images.x.shape, images.test_from, images.x.dtype) == ((60, 3, 32, 32), 50, np.uint8)
     assert np.array_equal(images.x.reshape(60, -1), records[:, 1:])
@@ -333,7 +341,7 @@ def test_cifar_without_a_network_says_what_to_put_where(tmp_path, closed, monkey
     with pytest.raises(
         DownloadError, match=r"^cifar10: cannot download .* put cifar-10-binary.tar.gz into downloads/cifar10/ and"
     ):
-        fetched(CIFAR10(), tmp_path / "raw", Path("downloads/cifar10"))
+        download_and_read(CIFAR10(), tmp_path / "raw", Path("downloads/cifar10"))
 
 
 # What the catalog reads
@@ -365,10 +373,11 @@ def test_torchvision_imports_beside_the_installed_torch():
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    return fetched(Digits(), tmp_path_factory.mktemp("digits"), Path("none"))
+    return download_and_read(Digits(), tmp_path_factory.mktemp("digits"), Path("none"))
 
 
-def made(counts, size=2, test_from=None, levels=256):
+def labelled_images(counts: Sequence[int], size: int = 2, test_from: int | None = None, levels: int = 256) -> LabelledData:
+    """Random images with so many of each class."""
     y = np.repeat(np.arange(len(counts)), counts)
     x = (gray(len(y), size)[:, None] % np.uint16(levels)).astype(np.uint8)
     return LabelledData(x, y, levels, tuple(f"c{k}" for k in range(len(counts))), test_from)
@@ -399,20 +408,20 @@ def test_splits_are_stratified_disjoint_complete_and_depend_on_the_seed(digits, 
 
 
 def test_shares_are_rounded_up_without_floating_point_error():
-    parts = preprocess.split(made([50, 50]), test=0.07, val=0.29)
+    parts = preprocess.split(labelled_images([50, 50]), test=0.07, val=0.29)
     assert (len(parts["test"]), len(parts["val"])) == (7, 29)
 
 
 @pytest.mark.parametrize(
     ("images", "shares", "message"),
     [
-        (made([40, 1]), {}, "mine: class c1 has too few images, 1 in all: 1 for train and test"),
-        (made([40, 2]), {}, "mine: class c1 has too few images, 2 in all: 0 for test"),
-        (made([40, 0, 40]), {}, "mine: class c1 has too few images, 0 in all"),
-        (made([40, 20], test_from=40), {}, "mine: class c0 has too few images, 40 in all: 0 for test"),
-        (made([40]), {}, "mine: only one class, c0"),
-        (made([10] * 5), {"val": 0.05}, r"mine: split.val: 3 of 40 images; 5 classes need at least 5"),
-        (made([10] * 5), {"test": 0.6, "val": 0.5}, r"mine: split.val: 25 of 20 images"),
+        (labelled_images([40, 1]), {}, "mine: class c1 has too few images, 1 in all: 1 for train and test"),
+        (labelled_images([40, 2]), {}, "mine: class c1 has too few images, 2 in all: 0 for test"),
+        (labelled_images([40, 0, 40]), {}, "mine: class c1 has too few images, 0 in all"),
+        (labelled_images([40, 20], test_from=40), {}, "mine: class c0 has too few images, 40 in all: 0 for test"),
+        (labelled_images([40]), {}, "mine: only one class, c0"),
+        (labelled_images([10] * 5), {"val": 0.05}, r"mine: split.val: 3 of 40 images; 5 classes need at least 5"),
+        (labelled_images([10] * 5), {"test": 0.6, "val": 0.5}, r"mine: split.val: 25 of 20 images"),
         (
             LabelledData(gray(4)[:, None], np.array([0, 1, 2, 1]), 256, ("a", "b")),
             {},
@@ -483,7 +492,7 @@ def test_preprocess_writes_every_output_of_the_rule(tmp_path, digits):
 
 
 def test_the_audit_finds_planted_duplicates_and_constant_pixels(tmp_path):
-    images = made([30, 30], size=4, levels=100)
+    images = labelled_images([30, 30], size=4, levels=100)
     images.x[:, 0, 0, :2] = 7
     parts = preprocess.split(images, seed=1)
     train = parts["train"]
@@ -505,7 +514,8 @@ def test_the_audit_finds_planted_duplicates_and_constant_pixels(tmp_path):
 # Tables, and samples of known distributions
 
 
-def rows(n=60, columns=3, classes=3, seed=0):
+def rows(n: int = 60, columns: int = 3, classes: int = 3, seed: int = 0) -> LabelledData:
+    """A random table."""
     x = np.random.default_rng(seed).random((n, columns)).astype(np.float32)
     return LabelledData(x, np.arange(n) % classes, None, tuple("abc"[:classes]))
 
@@ -513,33 +523,34 @@ def rows(n=60, columns=3, classes=3, seed=0):
 def test_a_table_is_written_unchanged_and_audited_by_column(tmp_path):
     from pofxy.storage.models import load_spec
 
-    images = rows()
-    images.x[:, 1] = 0.5
-    images.x[7] = images.x[5]
-    preprocess.preprocess("mine", images, tmp_path, seed=4)
-    parts = preprocess.split(images, seed=4)
+    data = rows()
+    data.x[:, 1] = 0.5
+    data.x[7] = data.x[5]
+    preprocess.preprocess("mine", data, tmp_path, seed=4)
+    parts = preprocess.split(data, seed=4)
     for part, index in parts.items():
         x = np.load(tmp_path / f"{part}_x.npy")
-        assert x.dtype == np.float32 and np.array_equal(x, images.x[index])
-        assert np.array_equal(np.load(tmp_path / f"{part}_y.npy"), images.y[index])
+        assert x.dtype == np.float32 and np.array_equal(x, data.x[index])
+        assert np.array_equal(np.load(tmp_path / f"{part}_y.npy"), data.y[index])
     spec = load_spec(tmp_path / "spec.json")
     audit = read_json(tmp_path / "audit.json")
     assert (spec.shape, spec.levels, spec.classes, spec.distribution) == ((3,), None, 3, None)
-    assert audit["columns"]["lowest"] == pytest.approx(images.x.min(0)) and audit["columns"]["lowest"][1] == 0.5
-    assert audit["columns"]["highest"] == pytest.approx(images.x.max(0))
+    assert audit["columns"]["lowest"] == pytest.approx(data.x.min(0)) and audit["columns"]["lowest"][1] == 0.5
+    assert audit["columns"]["highest"] == pytest.approx(data.x.max(0))
     assert audit["constant_columns"] == 1 and sum(audit["duplicates"].values()) == 1
     assert not {"levels", "constant_pixels", "known_distribution"} & set(audit)
     assert {part: sum(count) for part, count in audit["counts"].items()} == {"train": 42, "val": 6, "test": 12}
 
 
-def changed(where, value):
-    images = rows()
-    images.x[where] = value
-    return images
+def changed(where: tuple, value: float) -> LabelledData:
+    """A random table in which some numbers are replaced."""
+    data = rows()
+    data.x[where] = value
+    return data
 
 
 @pytest.mark.parametrize(
-    ("images", "message"),
+    ("data", "message"),
     [
         (changed((4, 1), np.nan), r"mine: 1 of 60 rows have a number that is NaN or infinite"),
         (changed((slice(3), 0), np.inf), r"mine: 3 of 60 rows have a number that is NaN or infinite"),
@@ -560,9 +571,9 @@ def changed(where, value):
         (LabelledData(rows().x, rows().y, 17, tuple("abc")), r"mine: float32 images \(60, 3\) and 60 labels; uint8"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_refused_with_the_cause_in_one_line(images, message):
+def test_a_table_that_cannot_be_used_is_refused_with_the_cause_in_one_line(data, message):
     with pytest.raises(DatasetError, match=message) as caught:
-        preprocess.split(images, name="mine")
+        preprocess.split(data, name="mine")
     assert "\n" not in str(caught.value)
 
 
@@ -571,16 +582,16 @@ def test_the_audit_of_samples_of_a_known_distribution_has_its_ground_truth(name,
     from pofxy.data.known_distributions import open_distribution
     from pofxy.storage.models import load_spec
 
-    images = fetched(open_dataset(name, {}), tmp_path / "raw", tmp_path / "none")
-    assert len(images.x) == len(images.y) == n and set(images.y) == set(range(len(images.class_names)))
-    preprocess.preprocess(name, images, tmp_path / "data")
+    data = download_and_read(open_dataset(name, {}), tmp_path / "raw", tmp_path / "none")
+    assert len(data.x) == len(data.y) == n and set(data.y) == set(range(len(data.class_names)))
+    preprocess.preprocess(name, data, tmp_path / "data")
     spec = load_spec(tmp_path / "data/spec.json")
     audit = read_json(tmp_path / "data/audit.json")
     assert spec.distribution == {"of": name}
     assert audit["known_distribution"] == open_distribution(spec.distribution).ground_truth()
-    assert (spec.levels is None) == (name == "gaussians") and spec.shape == images.x.shape[1:]
-    again = fetched(open_dataset(name, {"n": 50, "seed": 0}), tmp_path / "again", tmp_path / "none")
-    other = fetched(open_dataset(name, {"n": 50, "seed": 1}), tmp_path / "other", tmp_path / "none")
+    assert (spec.levels is None) == (name == "gaussians") and spec.shape == data.x.shape[1:]
+    again = download_and_read(open_dataset(name, {"n": 50, "seed": 0}), tmp_path / "again", tmp_path / "none")
+    other = download_and_read(open_dataset(name, {"n": 50, "seed": 1}), tmp_path / "other", tmp_path / "none")
     assert len(again.x) == 50 and not np.array_equal(again.x, other.x)
 
 
