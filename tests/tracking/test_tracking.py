@@ -117,7 +117,7 @@ def run_python(code: str, *arguments: object, cwd: Path, **environment: str) -> 
     not_inherited = ("PYTHONPATH", "MLFLOW_TRACKING_URI")
     environment = {name: value for name, value in os.environ.items() if name not in not_inherited} | environment
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
 
 # ---- a study from its first event to its last ----
@@ -529,7 +529,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=output, stderr=output, start_new_session=True
             )
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not self.answers():
             assert self.process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
@@ -705,7 +705,7 @@ def test_the_metrics_of_a_long_training_are_sent_while_it_runs(folder, monkeypat
     tracker = tracking.Tracker(folder, KEY)
     tracker.open({}, {})
     tracker.metrics({"epoch/loss": 0.5}, step=1)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while KEY not in tracking.run_ids(folder) or not history(folder, "epoch/loss"):
         assert time.monotonic() < end, "nothing was sent"
         time.sleep(0.3)
