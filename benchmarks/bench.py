@@ -1,7 +1,7 @@
-"""`make bench`: what the default study costs beyond its models, and how fast planning and training are, against the goals.
+"""`make bench`: the cost of the default study beside its models, and the speed of planning and training, compared with goals.
 
-Prints a table and writes results/<date-time>.json beside this file. A bench, not a test: the exit status is 0 whatever is
-reached, and 1 only where something could not be measured. `bench.py planning throughput` measures these two alone.
+Prints a table and writes results/<date-time>.json in this folder. This is a benchmark, not a test: the exit status is 0 even
+where a goal is missed, and 1 only where something could not be measured. `bench.py planning throughput` measures only these two.
 """
 
 import argparse
@@ -12,56 +12,59 @@ import tempfile
 import time
 from pathlib import Path
 
-import judging
 import planning
+import sample_metrics
 import throughput
-from figure import ProbeResult
+from measurement import Measurement
 
+import project
 import study
 from pofxy.workflow.provenance import provenance
-from project import ROOT, Project
 
 # In this order: the no-op run needs the finished study.
-MEASUREMENTS = {
+BENCHMARKS = {
     "study": study.cost,
     "noop": study.noop,
     "planning": planning.measure,
     "throughput": throughput.measure,
-    "judging": judging.measure,
+    "sample_metrics": sample_metrics.measure,
 }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measures pofxy; without arguments, all of it.")
-    parser.add_argument("names", nargs="*", metavar="what", help=f"any of {', '.join(MEASUREMENTS)}")
-    wanted = parser.parse_args().names or list(MEASUREMENTS)
-    if unknown := set(wanted) - MEASUREMENTS.keys():
+    """Runs the chosen benchmarks; the exit status."""
+    parser = argparse.ArgumentParser(description="Measures the speed of pofxy. Without arguments, runs all benchmarks.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}")
+    chosen = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := set(chosen) - BENCHMARKS.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    if "noop" in wanted and "study" not in wanted:
+    if "noop" in chosen and "study" not in chosen:
         parser.error("noop needs the study that it repeats: bench.py study noop")
 
     origin = {name: value for name, value in provenance({}).items() if name != "config_hash"}
-    started, load = time.strftime("%Y-%m-%d %H:%M:%S"), os.getloadavg()[0]
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    load = os.getloadavg()[0]
     print(f"pofxy bench, {started}: {origin['machine']['processor']}, {os.cpu_count()} cores")
-    measured: dict[str, ProbeResult] = {}
+    measured: dict[str, Measurement] = {}
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="pofxy-bench-") as folder:
-        project = Project.copy(Path(folder) / "project")
-        for name in [name for name in MEASUREMENTS if name in wanted]:
+        copy = project.Project.copy(Path(folder) / "project")
+        for name in [name for name in BENCHMARKS if name in chosen]:
             try:
-                measured[name] = MEASUREMENTS[name](project)
+                measured[name] = BENCHMARKS[name](copy)
                 print(f"\n{measured[name]}", flush=True)
-            except Exception as error:  # one measurement that fails must not take the others with it
+            except Exception as error:  # a benchmark that fails must not stop the others
                 failed[name] = f"{type(error).__name__}: {error}"
                 print(f"\n{name} could not be measured: {failed[name]}", flush=True)
 
     if load > 0.5:
-        print(f"\nThe load was {load:.1f} before the start: with this machine to itself, times on the clock are shorter.")
-    path = ROOT / "benchmarks/results" / f"{started.replace(' ', '-').replace(':', '')}.json"
+        print(f"\nThe load was {load:.1f} before the start: elapsed times are shorter on an idle machine.")
+    path = project.ROOT / "benchmarks/results" / f"{started.replace(' ', '-').replace(':', '')}.json"
     path.parent.mkdir(exist_ok=True)
-    found = {name: measurement.as_json() for name, measurement in measured.items()}
-    path.write_text(json.dumps({"date": started, "load": load} | origin | {"measured": found, "failed": failed}, indent=1) + "\n")
-    print(f"\nWritten to {path.relative_to(ROOT)}.")
+    measurements = {name: measurement.as_json() for name, measurement in measured.items()}
+    content = {"date": started, "load": load} | origin | {"measured": measurements, "failed": failed}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"\nWritten to {path.relative_to(project.ROOT)}.")
     return 1 if failed else 0
 
 

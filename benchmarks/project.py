@@ -1,4 +1,4 @@
-"""A fresh copy of the project in a folder of its own, and what a run of Snakemake in it takes."""
+"""Copies the project into a folder of its own, and measures what a run of Snakemake in it costs."""
 
 import os
 import re
@@ -12,23 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))  # this checkout's package, whichever one is installed
+# Every benchmark imports this module before pofxy: it must measure the package of this checkout, whichever version is installed.
+sys.path.insert(0, str(ROOT))
 
-# What a study leaves behind, and what it does not need.
-LEFT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "results", "downloads", "tests")
-# Variables that would lead a run elsewhere.
-STRANGE = re.compile(r"(MLFLOW|SLURM|SNAKEMAKE)_.*")
+# The outputs of studies, and what a study does not need.
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "results", "downloads", "tests")
+# Environment variables that would send results elsewhere or run jobs on a cluster.
+NOT_INHERITED = re.compile(r"(MLFLOW|SLURM|SNAKEMAKE)_.*")
 
 
 @dataclass(frozen=True)
-class Took:
-    """What one run of Snakemake took.
+class Cost:
+    """What one run of Snakemake cost.
 
     Attributes:
-        seconds: on the clock.
-        core_seconds: of Snakemake and all its descendants, as the kernel counts them.
-        processes: core-seconds of each Python process up to its last line, by rule; "" is Snakemake itself.
-        output: what it said.
+        seconds: elapsed time.
+        core_seconds: CPU time of Snakemake and all its descendants, as the kernel counts it.
+        processes: CPU time of each Python process up to its last line, by rule; "" is Snakemake itself.
+        output: what Snakemake printed.
     """
 
     seconds: float
@@ -37,53 +38,64 @@ class Took:
     output: str
 
     @property
-    def planned(self) -> int:
-        """Jobs in Snakemake's table of them, without the target `all`, which does nothing."""
+    def n_jobs(self) -> int:
+        """Number of jobs in Snakemake's job table, without the target `all`, which does nothing."""
         counts = dict(re.findall(r"^(\w+) +(\d+)$", self.output, re.MULTILINE))
         return int(counts["total"]) - int(counts.get("all", 0))
 
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the project."""
+    """A copy of the project in `folder`."""
 
     folder: Path
 
     @classmethod
     def copy(cls, folder: Path) -> "Project":
-        """Of what is in this checkout now."""
-        shutil.copytree(ROOT, folder, ignore=LEFT)
+        """Copies the current files of this checkout to `folder`, which must not exist."""
+        shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
         return cls(folder)
 
-    def snakemake(self, *arguments: str) -> Took:
-        """Runs Snakemake on all cores. Raises RuntimeError, with its last lines, where it fails."""
+    def snakemake(self, *arguments: str) -> Cost:
+        """Runs Snakemake on all cores.
+
+        Args:
+            arguments: further arguments of its command line.
+
+        Raises:
+            RuntimeError: where it fails, with its last lines.
+        """
         clock = self.folder / "clock"
         shutil.rmtree(clock, ignore_errors=True)
         clock.mkdir()
-        # The package of this copy comes before an installed one; clock/ notes what each process took.
-        path = os.pathsep.join(map(str, (self.folder / "scripts", self.folder / "benchmarks/clock")))
-        kept = {name: value for name, value in os.environ.items() if not STRANGE.fullmatch(name)}
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        # The package of this copy comes before an installed one. With benchmarks/clock, each Python process writes down its CPU
+        # time.
+        path = os.pathsep.join(map(str, (self.folder, self.folder / "benchmarks/clock")))
+        inherited = {name: value for name, value in os.environ.items() if not NOT_INHERITED.fullmatch(name)}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        started = time.perf_counter()
         process = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "all", *arguments],
             cwd=self.folder,
-            env=kept | {"PYTHONPATH": path, "POFXY_CLOCK": str(clock)},
+            env=inherited | {"PYTHONPATH": path, "POFXY_CLOCK": str(clock)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if process.returncode:
             raise RuntimeError("snakemake failed:\n" + "\n".join(process.stdout.splitlines()[-15:]))
         core_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Took(seconds, core_seconds, _processes(clock), process.stdout)
+        return Cost(seconds, core_seconds, _processes(clock), process.stdout)
 
 
 def _processes(clock: Path) -> dict[str, list[float]]:
-    found = defaultdict(list)
+    """CPU time of the Python processes by rule, from the files that benchmarks/clock wrote."""
+    seconds_by_rule = defaultdict(list)
     for path in clock.iterdir():
         seconds, _, program = path.read_text().partition(" ")
         script = re.search(r"\.snakemake/scripts/\w+\.(\w+)\.py$", program)  # Snakemake's copy: tmp1a2b3c.train.py
-        found[script[1] if script else ""].append(float(seconds))
-    return dict(found)
+        seconds_by_rule[script[1] if script else ""].append(float(seconds))
+    return dict(seconds_by_rule)

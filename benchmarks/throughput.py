@@ -1,6 +1,6 @@
-"""The VAE's training: pofxy's loop on one core against the loop of a PyTorch tutorial, with the same network and loss.
+"""Training speed of the VAE: pofxy's loop on one core and the loop of a PyTorch tutorial, with the same network and loss.
 
-Per core, because a study trains one model on each: images per core-second that was used, whatever the clock says.
+The speed is in images per core-second of CPU time, because a study trains one model on each core.
 """
 
 import json
@@ -9,77 +9,86 @@ import statistics
 import subprocess
 import sys
 
-from figure import Figure, ProbeResult
+from measurement import Measurement, Result
 
-from project import Project
+import project
 
 IMAGES = 10_000
-# Side in pixels and grey levels: of the default study's digits, and of MNIST.
+# Gray levels by the side in pixels: of the default study's digits, and of MNIST.
 SIZES = {8: 17, 28: 256}
 BATCH = 128
 WARM_UP_STEPS = 10
-# The plain loop's time on the clock with its default threads, by that with one: with cores to themselves, more are not slower.
-DISTURBED = 1.25
+# Elapsed time of the plain loop with its default number of threads, divided by that with one thread. On an idle machine more
+# threads are not slower; above this ratio other processes use the cores.
+BUSY_RATIO = 1.25
 
 
-def measure(project: Project, rounds: int = 5) -> ProbeResult:
-    """One epoch of each loop in turn, each in a process of its own; the ratio is the median over the rounds."""
-    alone = {"OMP_NUM_THREADS": "1"}
-    loops = {"pofxy": ("own", alone), "plain": ("plain", {}), "plain, 1 thread": ("plain", alone)}
-    figures, lines, raw = [], [], {}
+def measure(copy: project.Project, rounds: int = 5) -> Measurement:
+    """One epoch of each loop in turn, each in a process of its own; each ratio is the median over the rounds."""
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    loops = {"pofxy": ("own", one_thread), "plain": ("plain", {}), "plain, 1 thread": ("plain", one_thread)}
+    results = []
+    lines = []
+    raw = {}
     for side in SIZES:
-        took = raw[side] = {name: [] for name in loops}
+        epochs = {name: [] for name in loops}
         for _ in range(rounds):
             for name, (loop, environment) in loops.items():
-                took[name].append(_in_own_process(loop, side, environment))
-        found, disturbed = _figures(side, took)
-        figures += found
-        lines += disturbed
+                epochs[name].append(_in_own_process(loop, side, environment))
+        raw[side] = epochs
+        results_of_side, lines_of_side = _results(side, epochs)
+        results += results_of_side
+        lines += lines_of_side
     title = f"Training the VAE, images per core-second: medians of {rounds} epochs of {IMAGES:,} images"
-    return ProbeResult(title, figures, lines, raw)
+    return Measurement(title, results, lines, raw)
 
 
-def _figures(side: int, took: dict[str, list]) -> tuple[list[Figure], list[str]]:
-    def median(name, quantity):
-        return statistics.median(one[quantity] for one in took[name])
+def _results(side: int, epochs: dict[str, list]) -> tuple[list[Result], list[str]]:
+    def median(name: str, quantity: str) -> float:
+        return statistics.median(epoch[quantity] for epoch in epochs[name])
 
-    def ratio(name):
-        return statistics.median(own["per_core"] / other["per_core"] for own, other in zip(took["pofxy"], took[name]))
+    def ratio(name: str) -> float:
+        pairs = zip(epochs["pofxy"], epochs[name])
+        return statistics.median(own["per_core"] / other["per_core"] for own, other in pairs)
 
-    # Threads that wait for one another spin: where one waits for a core that others use, the others burn seconds for nothing.
-    slower, threads = median("plain", "seconds") / median("plain, 1 thread", "seconds"), os.cpu_count()
-    disturbed = slower > DISTURBED
+    # A thread that waits for another one spins and uses CPU time. Where other processes use the cores, the plain loop spends
+    # much CPU time in this way, and a comparison would be unfair.
+    slowdown = median("plain", "seconds") / median("plain, 1 thread", "seconds")
+    threads = os.cpu_count()
+    busy = slowdown > BUSY_RATIO
     size = f"{side}x{side}:"
-    figures = [
-        Figure(f"{size} pofxy, 1 thread", median("pofxy", "per_core")),
-        Figure(f"{size} plain loop, {threads} threads (the default)", median("plain", "per_core")),
-        Figure(f"{size} plain loop, 1 thread", median("plain, 1 thread", "per_core")),
-        Figure(f"{size} pofxy / plain loop, {threads} threads", ratio("plain"), at_least=None if disturbed else 2.5),
-        Figure(f"{size} pofxy / plain loop, 1 thread", ratio("plain, 1 thread")),
+    results = [
+        Result(f"{size} pofxy, 1 thread", median("pofxy", "per_core")),
+        Result(f"{size} plain loop, {threads} threads (the default)", median("plain", "per_core")),
+        Result(f"{size} plain loop, 1 thread", median("plain, 1 thread", "per_core")),
+        Result(f"{size} pofxy / plain loop, {threads} threads", ratio("plain"), at_least=None if busy else 2.5),
+        Result(f"{size} pofxy / plain loop, 1 thread", ratio("plain, 1 thread")),
     ]
-    busy = f"{size} not judged, the machine is busy: {threads} threads took the plain loop {slower:.1f} times as long as one."
-    return figures, [busy] if disturbed else []
+    line = f"{size} no goal, the machine is busy: {threads} threads took {slowdown:.1f} times as long as one in the plain loop."
+    return results, [line] if busy else []
 
 
 def _in_own_process(loop: str, side: int, environment: dict[str, str]) -> dict[str, float]:
-    # One thread is part of a job of pofxy, and must not reach the other loop.
-    kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    process = subprocess.run([sys.executable, __file__, loop, str(side)], env=kept | environment, capture_output=True, text=True)
+    # A job of pofxy has one thread; this must not limit the other loop.
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    command = [sys.executable, __file__, loop, str(side)]
+    process = subprocess.run(command, env=inherited | environment, capture_output=True, text=True)
     if process.returncode:
         raise RuntimeError(process.stderr.strip().splitlines()[-1])
     return json.loads(process.stdout)
 
 
 def _epoch(trainer, side: int) -> dict[str, float]:
-    """Fits a new VAE as a job does, after some steps to warm up; the seconds of the loop alone, and images per core-second."""
+    """Fits a VAE as a job does, after some warm-up steps. Returns the seconds of the loop alone, and images per core-second."""
+    from pofxy.base.hyperparameters import build_model
     from pofxy.base.seeding import seed_everything
     from pofxy.models.generative.vae import VAE
 
     data = _data(side, SIZES[side])
     for steps in (WARM_UP_STEPS, IMAGES // BATCH):
         seed_everything(0)
-        VAE(steps=steps, batch=BATCH).fit(data, trainer)
-    return {**trainer.took, "per_core": steps * BATCH / trainer.took["core_seconds"]}
+        build_model(VAE, {"steps": steps, "batch": BATCH}).fit(data, trainer)
+    return {**trainer.cost, "per_core": steps * BATCH / trainer.cost["core_seconds"]}
 
 
 def _own_loop():
@@ -88,7 +97,7 @@ def _own_loop():
 
     class OwnLoop(Trainer):
         def run(self, *arguments, **options):
-            with cost.stopwatch() as self.took:
+            with cost.stopwatch() as self.cost:
                 super().run(*arguments, **options)
 
     return OwnLoop(device="cpu")
@@ -101,11 +110,11 @@ def _plain_loop():
     from pofxy.workflow import cost
 
     class PlainLoop:
-        """Takes a trainer's place: the model hands it the same objective, and with it the same loss."""
+        """Replaces the trainer: the model gives it the same objective, and so the same loss."""
 
         def run(self, model, data, objectives, *, steps, batch, **options):
             (objective,) = objectives
-            with cost.stopwatch() as self.took:
+            with cost.stopwatch() as self.cost:
                 loader = DataLoader(TensorDataset(data.x, data.y), batch_size=batch, shuffle=True)
                 optimizer = torch.optim.Adam(objective.parameters, lr=objective.learning_rate)
                 for _, (x, y) in zip(range(steps), loader):
@@ -118,7 +127,7 @@ def _plain_loop():
 
 
 def _data(side: int, levels: int):
-    """Made images, as much grey and as much background as handwriting has; a val split of one batch."""
+    """Synthetic images with about the shares of gray and background of handwriting; the val split is one batch."""
     import torch
     from torch.nn import functional as F
 

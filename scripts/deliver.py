@@ -1,4 +1,4 @@
-"""Sends to MLflow what an earlier run could not."""
+"""Sends to MLflow the events that earlier runs could not send."""
 
 from pofxy.workflow.job import job
 

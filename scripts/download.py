@@ -1,4 +1,4 @@
-"""Puts the raw files of a data set into its folder."""
+"""Downloads the raw files of a data set."""
 
 from pofxy.workflow.job import job
 
@@ -11,5 +11,5 @@ with job(snakemake, "download"):
     dataset = open_dataset(snakemake.params.of, snakemake.params.arguments)
     with atomic(snakemake.output[0]) as folder:
         folder.mkdir()
-        # Where a user without a network may have put the files.
+        # In downloads/ a user without a network may have put the files.
         dataset.download(folder, offered=Path("downloads") / snakemake.wildcards.dataset)

@@ -8,5 +8,5 @@ with job(snakemake, "preprocess"):
     from pofxy.data.datasets import open_dataset
     from pofxy.data.preprocess import preprocess
 
-    images = open_dataset(snakemake.params.of, snakemake.params.arguments).read(Path(snakemake.input.raw))
-    preprocess(snakemake.wildcards.dataset, images, Path(snakemake.output.spec).parent, **snakemake.params.split)
+    data = open_dataset(snakemake.params.of, snakemake.params.arguments).read(Path(snakemake.input.raw))
+    preprocess(snakemake.wildcards.dataset, data, Path(snakemake.output.spec).parent, **snakemake.params.split)

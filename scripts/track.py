@@ -1,4 +1,4 @@
-"""Opens the study in MLflow before any job runs: the database, an experiment per data set, a parent run in each."""
+"""Opens the study in MLflow before any job runs: the database, and for each data set an experiment with a parent run."""
 
 from pofxy.workflow.job import job
 

@@ -1,32 +1,47 @@
-"""Imports torchvision, also beside a torch that its compiled operators cannot load with."""
+"""Imports torchvision, also where its compiled operators do not load beside the installed torch.
+
+torchvision's GPU build cannot load its operators beside a CPU-only torch. `import torchvision` then fails: it describes the
+shapes of two operators in Python, and PyTorch refuses to describe an operator that does not exist
+(https://github.com/pytorch/vision/issues/9085).
+"""
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
-# The library that declares the missing operators: it must live as long as the process does.
-_declared = []
+# The operators whose shapes torchvision describes in Python, with the one signature that both have.
+DESCRIBED_OPERATORS = ("nms", "qnms")
+SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+# torch.library.Library undeclares its operators when it is garbage-collected, so it must live as long as the process.
+_libraries = []
 
 
-def import_torchvision():
-    """The torchvision module.
+def import_torchvision() -> ModuleType:
+    """The torchvision module, with its operators where they load.
 
-    Beside a CPU-only torch, torchvision's GPU build cannot load its operators, and its import fails on the two whose shapes it
-    describes in Python (pytorch/vision #9085). Declared without a body they let data sets, transforms and models work. Where
-    the operators load, nothing is declared.
+    Where they do not load, the two operators are declared without a body, which is all that the import needs. Data sets,
+    transforms and models then work; a call of such an operator raises NotImplementedError. Where they load, nothing is declared.
+
+    Raises:
+        ImportError: where torchvision is not installed.
     """
     import torch
 
-    folder = Path(importlib.util.find_spec("torchvision").origin).parent
-    for file in folder.glob("_C*.*"):
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        raise ImportError("torchvision is not installed")
+    for file in Path(spec.origin).parent.glob("_C*.*"):
         try:
             torch.ops.load_library(str(file))
         except (ImportError, OSError):
             continue
-    missing = [name for name in ("nms", "qnms") if not hasattr(torch.ops.torchvision, name)]
+    missing = [name for name in DESCRIBED_OPERATORS if not hasattr(torch.ops.torchvision, name)]
     if missing:
-        _declared.append(torch.library.Library("torchvision", "FRAGMENT"))
+        library = torch.library.Library("torchvision", "FRAGMENT")
         for name in missing:
-            _declared[-1].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(f"{name}{SIGNATURE}")
+        _libraries.append(library)
     import torchvision
 
     return torchvision

@@ -1,6 +1,8 @@
-"""A saved model as an MLflow model: `mlflow.pyfunc.load_model` gives predictions for a classifier and samples for a generator.
+"""A saved model as an MLflow model: `mlflow.pyfunc.load_model` gives the predictions of a classifier or the samples of a
+generator.
 
-The MLflow model is the model's folder, arrays and JSON without a pickle, and the files of this package that it is made of.
+The MLflow model holds the folder of the saved model (arrays and JSON, no pickle) and the source files of this package that it
+needs.
 """
 
 import ast
@@ -22,47 +24,59 @@ from pofxy.study import catalog, fingerprint
 
 
 def log_model(client: MlflowClient, run_id: str, folder: Path) -> None:
-    """Gives a run the model of a folder that store.save_model wrote, unless it neither predicts nor samples."""
+    """Logs the model of a folder that `save_model` wrote, unless it can neither predict nor sample.
+
+    Args:
+        client: of the server that has the run.
+        run_id: of the run that gets the model.
+        folder: of the saved model.
+    """
     header = files.read_json(folder / "model.json")
     entry = catalog.models()[header["of"]]
     if not {"predict", "sample"} & set(entry.capabilities):
         return
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(experiment, name="model", source_run_id=run_id)
-    # Not `mlflow.pyfunc.log_model`: it loads the model again to try it, and speaks to the one server that a process may name.
+    # Not `mlflow.pyfunc.log_model`: it loads the model again to test it, and uses the one server that is set for the whole
+    # process.
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model"
-        described = Model(logged.artifact_location, run_id, model_id=logged.model_id)
-        _save(path, described, folder, entry, tuple(header["spec"]["shape"]), Path(scratch) / "pofxy")
+        mlflow_model = Model(logged.artifact_location, run_id, model_id=logged.model_id)
+        _save(path, mlflow_model, folder, entry, tuple(header["spec"]["shape"]), Path(scratch) / "pofxy")
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
 
 
-def _save(path: Path, described: Model, folder: Path, entry: catalog.ModelEntry, shape: tuple, code: Path) -> None:
+def _save(path: Path, mlflow_model: Model, folder: Path, entry: catalog.ModelEntry, shape: tuple[int, ...], code: Path) -> None:
+    """Writes the MLflow model to `path`; `code` is a scratch folder for the source files, and `shape` that of one x."""
     own = [catalog.PACKAGE / "tracking" / name for name in ("served.py", "__init__.py")]
     sources = fingerprint.closure(*own, entry.path, without=())
     for source in [*sources, catalog.PACKAGE / "__init__.py"]:
         copy = code / source.relative_to(catalog.PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
-    images, labels = TensorSpec(np.dtype("float32"), (-1, *shape)), TensorSpec(np.dtype("int64"), (-1,))
-    taken, given = (images, labels) if "predict" in entry.capabilities else (labels, images)
+    images = TensorSpec(np.dtype("float32"), (-1, *shape))
+    labels = TensorSpec(np.dtype("int64"), (-1,))
+    inputs, outputs = (images, labels) if "predict" in entry.capabilities else (labels, images)
     mlflow.pyfunc.save_model(
         path,
         loader_module="pofxy.tracking.served",
         data_path=str(folder),
         code_paths=[str(code)],
-        mlflow_model=described,
-        signature=ModelSignature(Schema([taken]), Schema([given]), ParamSchema([ParamSpec("seed", "long", 0)])),
-        input_example=np.zeros((1, *taken.shape[1:]), taken.type),
-        # MLflow would otherwise guess, at some seconds a model.
+        mlflow_model=mlflow_model,
+        signature=ModelSignature(Schema([inputs]), Schema([outputs]), ParamSchema([ParamSpec("seed", "long", 0)])),
+        input_example=np.zeros((1, *inputs.shape[1:]), inputs.type),
+        # Without this, MLflow infers the requirements, which takes some seconds per model.
         pip_requirements=_requirements(tuple(sources)),
     )
 
 
 def _requirements(sources: tuple[Path, ...]) -> list[str]:
-    """Pins of the distributions that these files import. A build's own mark is left out: "2.13.0+cpu" exists on few machines."""
+    """The packages that these files import, with their versions.
+
+    The local version label is left out: "2.13.0+cpu" is on no package index that every machine uses.
+    """
     modules = set()
     for source in sources:
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
@@ -76,4 +90,5 @@ def _requirements(sources: tuple[Path, ...]) -> list[str]:
 
 @cache
 def _distributions() -> dict[str, list[str]]:
+    """Names of installed packages by the modules that they provide."""
     return metadata.packages_distributions()

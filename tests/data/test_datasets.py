@@ -1,4 +1,4 @@
-"""Data sets: what is fetched is checked, what is read is what the files say, and what is written is what was read."""
+"""Data sets: downloads are checked, files are read as they are, and the arrays that are written hold what was read."""
 
 import functools
 import gzip
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from collections.abc import Sequence
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from pofxy.data import preprocess
-from pofxy.data.datasets import DatasetError, DownloadError, LabelledData, cifar10, open_dataset
+from pofxy.data.datasets import Dataset, DatasetError, DownloadError, LabelledData, cifar10, open_dataset
 from pofxy.data.datasets.cifar10 import CIFAR10
 from pofxy.data.datasets.digits import Digits
 from pofxy.data.datasets.fashion_mnist import FashionMNIST
@@ -33,36 +34,41 @@ MNIST_20K = Path(os.environ.get("POFXY_SHARED_DATA", ROOT.parent / "shared/data"
 NAMES = ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"]
 
 
-def grey(n, size=6, channels=None, seed=0):
+def gray(n: int, size: int = 6, channels: int | None = None, seed: int = 0) -> np.ndarray:
+    """Random gray levels, (n, size, size) or (n, size, size, channels) uint8."""
     shape = (n, size, size) if channels is None else (n, size, size, channels)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def labels(n, classes=10):
+def labels(n: int, classes: int = 10) -> np.ndarray:
+    """0, 1, .., classes - 1 and again, (n,) uint8."""
     return (np.arange(n) % classes).astype(np.uint8)
 
 
-def idx_bytes(array, code=0x08):
+def idx_bytes(array: np.ndarray, code: int = 0x08) -> bytes:
+    """The content of an IDX file; `code` is the type of its entries, unsigned bytes by default."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape) + array.tobytes()
 
 
-def write_idx(path, array):
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Writes an IDX file, gzipped where its name ends in .gz."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = idx_bytes(array)
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
-def write_folder(folder, names=NAMES, train=40, test=20):
-    for name, array in zip(names, [grey(train), labels(train), grey(test, seed=1), labels(test)]):
+def write_folder(folder: Path, names: Sequence[str] = NAMES, train: int = 40, test: int = 20) -> Path:
+    """Writes a folder of IDX files: images and labels for train, then for test, as far as there are names."""
+    for name, array in zip(names, [gray(train), labels(train), gray(test, seed=1), labels(test)]):
         write_idx(folder / name, array)
     return folder
 
 
-def md5(path):
+def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def fetched(dataset, folder, offered):
+def download_and_read(dataset: Dataset, folder: Path, offered: Path) -> LabelledData:
     folder.mkdir(parents=True, exist_ok=True)
     dataset.download(folder, offered)
     return dataset.read(folder)
@@ -79,7 +85,7 @@ def served(tmp_path):
             pass
 
     server = HTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield folder, f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
@@ -87,7 +93,7 @@ def served(tmp_path):
 
 @pytest.fixture
 def closed():
-    """The URL of a port where nobody answers."""
+    """The URL of a port on which no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/"
@@ -95,7 +101,7 @@ def closed():
 
 @pytest.fixture
 def published(monkeypatch):
-    """Makes small files the published ones, of torchvision's class of that name."""
+    """A function that makes the files of a folder the published files of a data set of torchvision."""
     from pofxy.data.torchvision_compat import import_torchvision
 
     def publish(name, folder, mirrors):
@@ -110,10 +116,10 @@ def published(monkeypatch):
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_idx_reads_what_the_files_say(tmp_path, ending):
+def test_idx_reads_the_content_of_the_files(tmp_path, ending):
     names = [name.removesuffix(".gz") + ending for name in NAMES]
-    images = fetched(Idx(str(write_folder(tmp_path / "mine", names))), tmp_path / "raw", tmp_path / "none")
-    assert np.array_equal(images.x, np.concatenate([grey(40), grey(20, seed=1)])[:, None])
+    images = download_and_read(Idx(str(write_folder(tmp_path / "mine", names))), tmp_path / "raw", tmp_path / "none")
+    assert np.array_equal(images.x, np.concatenate([gray(40), gray(20, seed=1)])[:, None])
     assert np.array_equal(images.y, np.concatenate([labels(40), labels(20)]))
     assert (images.x.dtype, images.y.dtype, images.levels, images.test_from) == (np.uint8, np.int64, 256, 40)
     assert images.class_names == tuple("0123456789")
@@ -129,18 +135,18 @@ def test_one_pair_of_idx_files_has_no_test_split(tmp_path, prefix):
 
 
 @pytest.mark.parametrize("mirrors", [False, True])
-def test_whether_images_may_be_mirrored_reaches_the_nets(tmp_path, mirrors):
-    write_idx(tmp_path / "train-images-idx3-ubyte", grey(40))
+def test_whether_images_may_be_mirrored_stands_in_the_spec(tmp_path, mirrors):
+    write_idx(tmp_path / "train-images-idx3-ubyte", gray(40))
     write_idx(tmp_path / "train-labels-idx1-ubyte", labels(40))
     images = Idx(str(tmp_path), mirrors=mirrors).read(tmp_path)
     preprocess.preprocess("mine", images, tmp_path / "data", test=0.3, val=0.3)
     assert read_json(tmp_path / "data/spec.json")["mirrors"] == mirrors
 
 
-def test_colour_idx_comes_channels_first(tmp_path):
-    write_idx(tmp_path / "train-images-idx4-ubyte", grey(20, channels=3))
+def test_color_images_of_idx_files_are_read_channels_first(tmp_path):
+    write_idx(tmp_path / "train-images-idx4-ubyte", gray(20, channels=3))
     write_idx(tmp_path / "train-labels-idx1-ubyte", labels(20))
-    assert np.array_equal(Idx(str(tmp_path)).read(tmp_path).x, grey(20, channels=3).transpose(0, 3, 1, 2))
+    assert np.array_equal(Idx(str(tmp_path)).read(tmp_path).x, gray(20, channels=3).transpose(0, 3, 1, 2))
 
 
 FAULTS = {
@@ -149,12 +155,12 @@ FAULTS = {
     "header cut": ("train-labels", lambda raw: raw[:6], r"train-labels: truncated, it ends within its header"),
     "empty": ("train-labels", lambda raw: b"", r"train-labels: not an IDX file \(its magic number is missing\)"),
     "other file": ("train-images", lambda raw: b"\x89PNG" + raw, r"train-images: not an IDX file .*89504e47"),
-    "floats": ("train-images", lambda raw: idx_bytes(grey(40).astype(">f4"), 0x0D), "train-images: holds floats"),
-    "no image": ("train-images", lambda raw: idx_bytes(grey(0)), "train-images: holds no image"),
+    "floats": ("train-images", lambda raw: idx_bytes(gray(40).astype(">f4"), 0x0D), "train-images: holds floats"),
+    "no image": ("train-images", lambda raw: idx_bytes(gray(0)), "train-images: holds no image"),
     "huge": ("train-images", lambda raw: struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "train-images: truncated, 0 bytes"),
     "swapped": ("train-images", lambda raw: idx_bytes(labels(40)), "train-images: 1 sizes; images have 3"),
     "channels first": ("train-images", lambda raw: idx_bytes(np.zeros((40, 3, 6, 6), np.uint8)), "train-images: 6 channels"),
-    "image as labels": ("train-labels", lambda raw: idx_bytes(grey(40)), "train-labels: 3 sizes; labels have 1"),
+    "image as labels": ("train-labels", lambda raw: idx_bytes(gray(40)), "train-labels: 3 sizes; labels have 1"),
     "count": ("train-labels", lambda raw: idx_bytes(labels(39)), "train-labels: 39 labels for the 40 images of train-images"),
     "labels from 1": ("train-labels", lambda raw: idx_bytes(labels(40) + 1), "train-labels: labels go up to 10, but none is 0"),
     "gap": ("train-labels", lambda raw: idx_bytes(labels(40) * 2), "train-labels: labels go up to 18, but none is 1"),
@@ -180,7 +186,7 @@ def test_broken_gzip_is_named(tmp_path, broken):
 
 def test_test_images_of_another_size_are_refused(tmp_path):
     write_folder(tmp_path)
-    write_idx(tmp_path / NAMES[2], grey(20, size=7))
+    write_idx(tmp_path / NAMES[2], gray(20, size=7))
     with pytest.raises(DatasetError, match=r"t10k-images.*7 x 7 pixels and 1 channel, but 6 x 6 pixels"):
         Idx(str(tmp_path)).read(tmp_path)
 
@@ -191,11 +197,11 @@ def test_test_images_of_another_size_are_refused(tmp_path):
         ([], "no IDX files; train-images"),
         (["train-images"], r"train-images is there, but no train-labels\*"),
         (["t10k-labels", "train-images", "train-labels"], r"t10k-labels is there, but no t10k-images\*"),
-        (["train-images", "train-images.gz", "train-labels"], "train-images and train-images.gz are one file too many"),
+        (["train-images", "train-images.gz", "train-labels"], "train-images and train-images.gz: only one of them can be read"),
         (["t10k-images", "t10k-labels", "test-images", "test-labels"], r"both t10k-\* and test-\*"),
     ],
 )
-def test_a_folder_that_is_no_data_set_says_what_it_lacks(tmp_path, names, message):
+def test_an_incomplete_folder_is_refused_with_the_missing_file(tmp_path, names, message):
     for name in names:
         write_idx(tmp_path / name, labels(10))
     with pytest.raises(DatasetError, match=message):
@@ -209,12 +215,12 @@ def test_a_missing_folder_is_named(tmp_path):
 
 @pytest.mark.skipif(not MNIST_20K.is_dir(), reason=f"no {MNIST_20K}; POFXY_SHARED_DATA names the folder that holds it")
 def test_real_mnist(tmp_path):
-    images = fetched(Idx(str(MNIST_20K)), tmp_path / "raw", tmp_path / "none")
+    images = download_and_read(Idx(str(MNIST_20K)), tmp_path / "raw", tmp_path / "none")
     assert (images.x.shape, images.test_from) == ((29690, 1, 28, 28), 19690)
     assert np.bincount(images.y[19690:]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     parts = preprocess.split(images)
     assert {part: len(index) for part, index in parts.items()} == {"train": 17721, "val": 1969, "test": 10000}
-    # These are the official files.
+    # The MD5 of the official file.
     assert md5(MNIST_20K / NAMES[2]) == "9fb629c4189551a2d022fa330f9573f3"
 
 
@@ -225,7 +231,7 @@ def test_real_mnist(tmp_path):
 def test_download_tries_the_next_mirror(tmp_path, served, closed, published, name, dataset):
     folder, url = served
     published(name, write_folder(folder), [closed, url + "nowhere/", url])
-    images = fetched(dataset(), tmp_path / "raw", tmp_path / "downloads/mine")
+    images = download_and_read(dataset(), tmp_path / "raw", tmp_path / "downloads/mine")
     assert len(images.x) == 60
     assert images.test_from == 40
     assert len(images.class_names) == 10
@@ -238,14 +244,14 @@ def test_a_corrupted_download_is_refused(tmp_path, served, published):
     published("MNIST", write_folder(folder), [url])
     (folder / NAMES[1]).write_bytes((folder / NAMES[1]).read_bytes()[:-3])
     with pytest.raises(DownloadError, match=r"mnist: cannot download train-labels-idx1-ubyte.gz \(127.0.0.1:\d+: .*corrupted"):
-        fetched(MNIST(), tmp_path / "raw", tmp_path / "downloads/mnist")
+        download_and_read(MNIST(), tmp_path / "raw", tmp_path / "downloads/mnist")
     assert [path.name for path in (tmp_path / "raw").iterdir()] == [NAMES[0]]
 
 
-def test_without_a_network_it_says_what_to_put_where(tmp_path, closed, published):
+def test_without_a_network_the_error_says_which_files_to_put_where(tmp_path, closed, published):
     published("MNIST", write_folder(tmp_path / "made"), [closed, closed])
     with pytest.raises(DownloadError) as caught:
-        fetched(MNIST(), tmp_path / "raw", Path("downloads/mnist"))
+        download_and_read(MNIST(), tmp_path / "raw", Path("downloads/mnist"))
     message = str(caught.value)
     assert message.startswith("mnist: cannot download train-images-idx3-ubyte.gz (127.0.0.1:")
     assert "Connection refused" in message
@@ -253,32 +259,34 @@ def test_without_a_network_it_says_what_to_put_where(tmp_path, closed, published
     assert "\n" not in message
 
 
-def test_offered_files_are_taken_and_only_the_others_asked_for(tmp_path, closed, published):
+def test_offered_files_are_copied_and_only_the_others_downloaded(tmp_path, closed, published):
     offered = write_folder(tmp_path / "downloads/mnist")
     published("MNIST", offered, [closed])
-    assert len(fetched(MNIST(), tmp_path / "raw", offered).x) == 60
+    assert len(download_and_read(MNIST(), tmp_path / "raw", offered).x) == 60
     (offered / NAMES[3]).unlink()
     with pytest.raises(DownloadError, match=rf"put {NAMES[3]} into .*downloads/mnist/ and run again$"):
-        fetched(MNIST(), tmp_path / "again", offered)
+        download_and_read(MNIST(), tmp_path / "again", offered)
 
 
 def test_an_offered_file_with_another_checksum_is_refused_by_name(tmp_path, closed, published):
     offered = write_folder(tmp_path / "downloads/mnist")
     published("MNIST", offered, [closed])
-    write_idx(offered / NAMES[2], grey(20, seed=9))
+    write_idx(offered / NAMES[2], gray(20, seed=9))
     with pytest.raises(DownloadError, match=r"downloads/mnist/t10k-images-idx3-ubyte.gz: its MD5 is"):
-        fetched(MNIST(), tmp_path / "raw", offered)
+        download_and_read(MNIST(), tmp_path / "raw", offered)
     assert not (tmp_path / "raw" / NAMES[2]).exists()
 
 
 # CIFAR-10
 
 
-def cifar_records(n, seed):
-    return np.concatenate([labels(n)[:, None], grey(n * 3, size=32, seed=seed).reshape(n, 3072)], axis=1)
+def cifar_records(n: int, seed: int) -> np.ndarray:
+    """Records of CIFAR-10's binary version, (n, 1 + 3072) uint8: a label and an image."""
+    return np.concatenate([labels(n)[:, None], gray(n * 3, size=32, seed=seed).reshape(n, 3072)], axis=1)
 
 
-def write_cifar(path, batches, names=cifar10.MEMBERS):
+def write_cifar(path: Path, batches: Sequence[bytes], names: Sequence[str] = cifar10.MEMBERS) -> Path:
+    """Writes the archive of CIFAR-10, with a file outside of its folder and a file that is no batch."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as archive:
         for name, content in [
@@ -302,7 +310,7 @@ def small_cifar(tmp_path, monkeypatch):
 
 def test_cifar_reads_the_binary_version(tmp_path, small_cifar):
     offered, batches = small_cifar
-    images = fetched(CIFAR10(), tmp_path / "raw", offered)
+    images = download_and_read(CIFAR10(), tmp_path / "raw", offered)
     records = np.concatenate(batches)
     assert (images.x.shape, images.test_from, images.x.dtype) == ((60, 3, 32, 32), 50, np.uint8)
     assert np.array_equal(images.x.reshape(60, -1), records[:, 1:])
@@ -333,10 +341,10 @@ def test_cifar_without_a_network_says_what_to_put_where(tmp_path, closed, monkey
     with pytest.raises(
         DownloadError, match=r"^cifar10: cannot download .* put cifar-10-binary.tar.gz into downloads/cifar10/ and"
     ):
-        fetched(CIFAR10(), tmp_path / "raw", Path("downloads/cifar10"))
+        download_and_read(CIFAR10(), tmp_path / "raw", Path("downloads/cifar10"))
 
 
-# The catalog's view
+# What the catalog reads
 
 
 def test_every_data_set_opens_by_its_name():
@@ -349,12 +357,12 @@ def test_every_data_set_opens_by_its_name():
 
 
 def test_preprocessing_needs_no_torch():
-    code = "import sys; from pofxy import preprocess; from pofxy.data.datasets import open_dataset; "
+    code = "import sys; from pofxy.data import preprocess; from pofxy.data.datasets import open_dataset; "
     code += "open_dataset('mnist', {}); open_dataset('cifar10', {}); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-def test_torchvision_imports_whatever_torch_is_there():
+def test_torchvision_imports_beside_the_installed_torch():
     code = "from pofxy.data.torchvision_compat import import_torchvision as get; assert get() is get(); "
     code += "import torchvision.datasets, torchvision.transforms.v2, torchvision.models, torchvision.utils"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
@@ -365,22 +373,23 @@ def test_torchvision_imports_whatever_torch_is_there():
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    return fetched(Digits(), tmp_path_factory.mktemp("digits"), Path("none"))
+    return download_and_read(Digits(), tmp_path_factory.mktemp("digits"), Path("none"))
 
 
-def made(counts, size=2, test_from=None, levels=256):
+def labelled_images(counts: Sequence[int], size: int = 2, test_from: int | None = None, levels: int = 256) -> LabelledData:
+    """Random images with so many of each class."""
     y = np.repeat(np.arange(len(counts)), counts)
-    x = (grey(len(y), size)[:, None] % np.uint16(levels)).astype(np.uint8)
+    x = (gray(len(y), size)[:, None] % np.uint16(levels)).astype(np.uint8)
     return LabelledData(x, y, levels, tuple(f"c{k}" for k in range(len(counts))), test_from)
 
 
-def test_digits_are_split_in_the_shares_that_the_config_states(digits):
+def test_digits_are_split_with_the_default_shares(digits):
     parts = preprocess.split(digits)
     assert {part: len(index) for part, index in parts.items()} == {"train": 1257, "val": 180, "test": 360}
 
 
 @pytest.mark.parametrize("official", [False, True])
-def test_splits_are_stratified_disjoint_complete_and_drawn_by_the_seed(digits, official):
+def test_splits_are_stratified_disjoint_complete_and_depend_on_the_seed(digits, official):
     images = LabelledData(digits.x, digits.y, 17, digits.class_names, 1500 if official else None)
     parts = preprocess.split(images, test=0.25, val=0.15, seed=3)
     assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(1797))
@@ -392,41 +401,42 @@ def test_splits_are_stratified_disjoint_complete_and_drawn_by_the_seed(digits, o
     share = np.bincount(digits.y[whole]) / len(whole)
     for part in stratified:
         assert np.abs(np.bincount(digits.y[parts[part]]) - share * len(parts[part])).max() <= 1
-    again, other = preprocess.split(images, 0.25, 0.15, seed=3), preprocess.split(images, 0.25, 0.15, seed=4)
+    again = preprocess.split(images, 0.25, 0.15, seed=3)
+    other = preprocess.split(images, 0.25, 0.15, seed=4)
     assert all(np.array_equal(parts[part], again[part]) for part in parts)
     assert not any(np.array_equal(parts[part], other[part]) for part in parts)
 
 
-def test_shares_round_up_and_no_further():
-    parts = preprocess.split(made([50, 50]), test=0.07, val=0.29)
+def test_shares_are_rounded_up_without_floating_point_error():
+    parts = preprocess.split(labelled_images([50, 50]), test=0.07, val=0.29)
     assert (len(parts["test"]), len(parts["val"])) == (7, 29)
 
 
 @pytest.mark.parametrize(
     ("images", "shares", "message"),
     [
-        (made([40, 1]), {}, "mine: class c1 has too few images, 1 in all: 1 for train and test"),
-        (made([40, 2]), {}, "mine: class c1 has too few images, 2 in all: 0 for test"),
-        (made([40, 0, 40]), {}, "mine: class c1 has too few images, 0 in all"),
-        (made([40, 20], test_from=40), {}, "mine: class c0 has too few images, 40 in all: 0 for test"),
-        (made([40]), {}, "mine: one class only, c0"),
-        (made([10] * 5), {"val": 0.05}, r"mine: split.val: 3 of 40 images; 5 classes need 5 at least"),
-        (made([10] * 5), {"test": 0.6, "val": 0.5}, r"mine: split.val: 25 of 20 images"),
+        (labelled_images([40, 1]), {}, "mine: class c1 has too few images, 1 in all: 1 for train and test"),
+        (labelled_images([40, 2]), {}, "mine: class c1 has too few images, 2 in all: 0 for test"),
+        (labelled_images([40, 0, 40]), {}, "mine: class c1 has too few images, 0 in all"),
+        (labelled_images([40, 20], test_from=40), {}, "mine: class c0 has too few images, 40 in all: 0 for test"),
+        (labelled_images([40]), {}, "mine: only one class, c0"),
+        (labelled_images([10] * 5), {"val": 0.05}, r"mine: split.val: 3 of 40 images; 5 classes need at least 5"),
+        (labelled_images([10] * 5), {"test": 0.6, "val": 0.5}, r"mine: split.val: 25 of 20 images"),
         (
-            LabelledData(grey(4)[:, None], np.array([0, 1, 2, 1]), 256, ("a", "b")),
+            LabelledData(gray(4)[:, None], np.array([0, 1, 2, 1]), 256, ("a", "b")),
             {},
             r"mine: labels 0..2; with 2 classes they are 0..1",
         ),
-        (LabelledData(grey(4)[:, None], np.array([0, -1, 0, 1]), 256, ("a", "b")), {}, r"mine: labels -1..1"),
+        (LabelledData(gray(4)[:, None], np.array([0, -1, 0, 1]), 256, ("a", "b")), {}, r"mine: labels -1..1"),
         (
-            LabelledData(grey(4)[:, None], np.array([0, 1, 0, 1]), 17, ("a", "b")),
+            LabelledData(gray(4)[:, None], np.array([0, 1, 0, 1]), 17, ("a", "b")),
             {},
-            r"mine: a pixel has grey level \d+; with 17 levels",
+            r"mine: a pixel has gray level \d+; with 17 levels",
         ),
-        (LabelledData(grey(4), np.array([0, 1, 0, 1]), 17, ("a", "b")), {}, r"mine: uint8 images \(4, 6, 6\) and 4 labels"),
+        (LabelledData(gray(4), np.array([0, 1, 0, 1]), 17, ("a", "b")), {}, r"mine: uint8 images \(4, 6, 6\) and 4 labels"),
     ],
 )
-def test_what_cannot_be_split_is_named(images, shares, message):
+def test_data_that_cannot_be_split_is_refused_with_the_cause(images, shares, message):
     with pytest.raises(DatasetError, match=message):
         preprocess.split(images, **shares, name="mine")
 
@@ -435,19 +445,20 @@ def test_what_cannot_be_split_is_named(images, shares, message):
 
 
 @pytest.mark.parametrize("block", [7, 4096])
-def test_written_arrays_are_the_images_over_their_levels(tmp_path, digits, monkeypatch, block):
+def test_written_arrays_are_the_gray_levels_divided_by_the_highest(tmp_path, digits, monkeypatch, block):
     monkeypatch.setattr(preprocess, "BLOCK", block)
     parts = preprocess.split(digits)
     preprocess.write(digits, parts, tmp_path)
     for part, index in parts.items():
-        x, y = np.load(tmp_path / f"{part}_x.npy", mmap_mode="r"), np.load(tmp_path / f"{part}_y.npy", mmap_mode="r")
+        x = np.load(tmp_path / f"{part}_x.npy", mmap_mode="r")
+        y = np.load(tmp_path / f"{part}_y.npy", mmap_mode="r")
         assert (x.dtype, y.dtype, x.shape) == (np.float32, np.int64, (len(index), 1, 8, 8))
         assert np.array_equal(x, digits.x[index].astype(np.float32) / np.float32(16))
         assert np.array_equal(y, digits.y[index])
     assert len(list(tmp_path.iterdir())) == 6
 
 
-def test_every_grey_level_comes_back_from_its_float(tmp_path):
+def test_every_gray_level_is_recovered_from_its_float(tmp_path):
     q = np.arange(256, dtype=np.uint8).repeat(3).reshape(-1, 3, 1, 1)
     images = LabelledData(q, labels(256, 2).astype(np.int64), 256, ("a", "b"))
     preprocess.write(images, {"train": np.arange(256)}, tmp_path)
@@ -456,11 +467,12 @@ def test_every_grey_level_comes_back_from_its_float(tmp_path):
     assert np.array_equal(np.rint(x * 255), q)
 
 
-def test_preprocess_writes_all_that_the_rule_states(tmp_path, digits):
+def test_preprocess_writes_every_output_of_the_rule(tmp_path, digits):
     from pofxy.storage.models import load_spec
 
     preprocess.preprocess("mine", digits, tmp_path, test=0.2, val=0.1, seed=5)
-    spec, audit = load_spec(tmp_path / "spec.json"), read_json(tmp_path / "audit.json")
+    spec = load_spec(tmp_path / "spec.json")
+    audit = read_json(tmp_path / "audit.json")
     assert (spec.name, spec.shape, spec.classes, spec.levels, spec.class_names) == (
         "mine",
         (1, 8, 8),
@@ -480,10 +492,12 @@ def test_preprocess_writes_all_that_the_rule_states(tmp_path, digits):
 
 
 def test_the_audit_finds_planted_duplicates_and_constant_pixels(tmp_path):
-    images = made([30, 30], size=4, levels=100)
+    images = labelled_images([30, 30], size=4, levels=100)
     images.x[:, 0, 0, :2] = 7
     parts = preprocess.split(images, seed=1)
-    train, val, test = parts["train"], parts["val"], parts["test"]
+    train = parts["train"]
+    val = parts["val"]
+    test = parts["test"]
     images.x[train[[1, 2, 3]]] = images.x[train[0]]
     images.x[test[:2]] = images.x[train[5]]
     images.x[val[0]] = images.x[train[6]]
@@ -497,48 +511,51 @@ def test_the_audit_finds_planted_duplicates_and_constant_pixels(tmp_path):
     json.dumps(audit)
 
 
-# Tables, and data of known law
+# Tables, and samples of known distributions
 
 
-def rows(n=60, columns=3, classes=3, seed=0):
+def rows(n: int = 60, columns: int = 3, classes: int = 3, seed: int = 0) -> LabelledData:
+    """A random table."""
     x = np.random.default_rng(seed).random((n, columns)).astype(np.float32)
     return LabelledData(x, np.arange(n) % classes, None, tuple("abc"[:classes]))
 
 
-def test_a_table_is_written_as_it_is_and_audited_by_column(tmp_path):
+def test_a_table_is_written_unchanged_and_audited_by_column(tmp_path):
     from pofxy.storage.models import load_spec
 
-    images = rows()
-    images.x[:, 1] = 0.5
-    images.x[7] = images.x[5]
-    preprocess.preprocess("mine", images, tmp_path, seed=4)
-    parts = preprocess.split(images, seed=4)
+    data = rows()
+    data.x[:, 1] = 0.5
+    data.x[7] = data.x[5]
+    preprocess.preprocess("mine", data, tmp_path, seed=4)
+    parts = preprocess.split(data, seed=4)
     for part, index in parts.items():
         x = np.load(tmp_path / f"{part}_x.npy")
-        assert x.dtype == np.float32 and np.array_equal(x, images.x[index])
-        assert np.array_equal(np.load(tmp_path / f"{part}_y.npy"), images.y[index])
-    spec, audit = load_spec(tmp_path / "spec.json"), read_json(tmp_path / "audit.json")
-    assert (spec.shape, spec.levels, spec.classes, spec.law) == ((3,), None, 3, None)
-    assert audit["columns"]["lowest"] == pytest.approx(images.x.min(0)) and audit["columns"]["lowest"][1] == 0.5
-    assert audit["columns"]["highest"] == pytest.approx(images.x.max(0))
+        assert x.dtype == np.float32 and np.array_equal(x, data.x[index])
+        assert np.array_equal(np.load(tmp_path / f"{part}_y.npy"), data.y[index])
+    spec = load_spec(tmp_path / "spec.json")
+    audit = read_json(tmp_path / "audit.json")
+    assert (spec.shape, spec.levels, spec.classes, spec.distribution) == ((3,), None, 3, None)
+    assert audit["columns"]["lowest"] == pytest.approx(data.x.min(0)) and audit["columns"]["lowest"][1] == 0.5
+    assert audit["columns"]["highest"] == pytest.approx(data.x.max(0))
     assert audit["constant_columns"] == 1 and sum(audit["duplicates"].values()) == 1
-    assert not {"levels", "constant_pixels", "law"} & set(audit)
+    assert not {"levels", "constant_pixels", "known_distribution"} & set(audit)
     assert {part: sum(count) for part, count in audit["counts"].items()} == {"train": 42, "val": 6, "test": 12}
 
 
-def changed(where, value):
-    images = rows()
-    images.x[where] = value
-    return images
+def changed(where: tuple, value: float) -> LabelledData:
+    """A random table in which some numbers are replaced."""
+    data = rows()
+    data.x[where] = value
+    return data
 
 
 @pytest.mark.parametrize(
-    ("images", "message"),
+    ("data", "message"),
     [
         (changed((4, 1), np.nan), r"mine: 1 of 60 rows have a number that is NaN or infinite"),
         (changed((slice(3), 0), np.inf), r"mine: 3 of 60 rows have a number that is NaN or infinite"),
-        (changed((4, 1), 7.5), r"mine: column 2 of 3 reaches from \S+ to 7.5; numbers must lie in 0..1, scale them to it"),
-        (changed((4, 2), -0.25), r"mine: column 3 of 3 reaches from -0.25 to \S+; numbers must lie in 0..1"),
+        (changed((4, 1), 7.5), r"mine: column 2 of 3 reaches from \S+ to 7.5; all numbers must be in 0..1, scale them to it"),
+        (changed((4, 2), -0.25), r"mine: column 3 of 3 reaches from -0.25 to \S+; all numbers must be in 0..1"),
         (
             LabelledData(rows().x[:, None], rows().y, None, tuple("abc")),
             r"mine: float32 rows \(60, 1, 3\) and 60 labels; float32 \(N, D\)",
@@ -550,41 +567,39 @@ def changed(where, value):
             LabelledData(rows().x, np.arange(60) // 59, None, ("a", "b")),
             r"mine: class b has too few rows, 1 in all: 1 for train and test",
         ),
-        (rows(7), r"mine: split.test: 2 of 7 rows; 3 classes need 3 at least"),
+        (rows(7), r"mine: split.test: 2 of 7 rows; 3 classes need at least 3"),
         (LabelledData(rows().x, rows().y, 17, tuple("abc")), r"mine: float32 images \(60, 3\) and 60 labels; uint8"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said_in_one_line(images, message):
+def test_a_table_that_cannot_be_used_is_refused_with_the_cause_in_one_line(data, message):
     with pytest.raises(DatasetError, match=message) as caught:
-        preprocess.split(images, name="mine")
+        preprocess.split(data, name="mine")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "n"), [("gaussians", 1500), ("known_images", 2000)])
-def test_a_data_set_of_known_law_says_what_no_model_can_beat(name, n, tmp_path):
+def test_the_audit_of_samples_of_a_known_distribution_has_its_ground_truth(name, n, tmp_path):
     from pofxy.data.known_distributions import open_distribution
     from pofxy.storage.models import load_spec
 
-    images = fetched(open_dataset(name, {}), tmp_path / "raw", tmp_path / "none")
-    assert len(images.x) == len(images.y) == n and set(images.y) == set(range(len(images.class_names)))
-    preprocess.preprocess(name, images, tmp_path / "data")
-    spec, audit = load_spec(tmp_path / "data/spec.json"), read_json(tmp_path / "data/audit.json")
-    assert spec.law == {"of": name} and audit["law"] == open_distribution(spec.law).truth()
-    assert (spec.levels is None) == (name == "gaussians") and spec.shape == images.x.shape[1:]
-    again = fetched(open_dataset(name, {"n": 50, "seed": 0}), tmp_path / "again", tmp_path / "none")
-    other = fetched(open_dataset(name, {"n": 50, "seed": 1}), tmp_path / "other", tmp_path / "none")
+    data = download_and_read(open_dataset(name, {}), tmp_path / "raw", tmp_path / "none")
+    assert len(data.x) == len(data.y) == n and set(data.y) == set(range(len(data.class_names)))
+    preprocess.preprocess(name, data, tmp_path / "data")
+    spec = load_spec(tmp_path / "data/spec.json")
+    audit = read_json(tmp_path / "data/audit.json")
+    assert spec.distribution == {"of": name}
+    assert audit["known_distribution"] == open_distribution(spec.distribution).ground_truth()
+    assert (spec.levels is None) == (name == "gaussians") and spec.shape == data.x.shape[1:]
+    again = download_and_read(open_dataset(name, {"n": 50, "seed": 0}), tmp_path / "again", tmp_path / "none")
+    other = download_and_read(open_dataset(name, {"n": 50, "seed": 1}), tmp_path / "other", tmp_path / "none")
     assert len(again.x) == 50 and not np.array_equal(again.x, other.x)
 
 
-def test_the_plan_reads_what_kind_of_data_a_file_holds():
-    import ast
-
-    found = {}
-    for path in (catalog.datasets()[name].path for name in ("gaussians", "known_images", "digits")):
-        (public,) = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
-        values = [node for node in public.body if isinstance(node, ast.Assign)]
-        found[path.stem] = {node.targets[0].id: ast.literal_eval(node.value) for node in values}
-    assert found == {"gaussians": {"table": True, "law": "gaussians"}, "known_images": {"law": "known_images"}, "digits": {}}
+def test_the_catalog_reads_the_class_attributes_of_a_data_set():
+    entries = {name: (entry.table, entry.distribution) for name, entry in catalog.datasets().items()}
+    assert entries["gaussians"] == (True, "gaussians")
+    assert entries["known_images"] == (False, "known_images")
+    assert entries["digits"] == (False, "")
 
 
 # Files and scripts
@@ -600,7 +615,7 @@ def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path):
         read_json(tmp_path / "old.txt")
 
 
-def test_the_rules_make_the_arrays(tmp_path):
+def test_the_rules_write_the_arrays(tmp_path):
     write_folder(tmp_path / "small")
     study = {"study": "small", "datasets": ["idx:small"], "models": ["logistic_regression"], "split": {"val": 0.25}}
     (tmp_path / "study.yaml").write_text(json.dumps(study))

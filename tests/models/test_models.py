@@ -36,7 +36,7 @@ from pofxy.workflow import cost
 def lawful_data(n=60, n_val=30):
     """LabelledData of a known law, for the model that needs one."""
     law = {"of": "known_images"}
-    x, y = (torch.from_numpy(part) for part in open_distribution(law).draw(n + n_val, np.random.default_rng(1)))
+    x, y = (torch.from_numpy(part) for part in open_distribution(law).sample(n + n_val, np.random.default_rng(1)))
     spec = DataSpec("made", (1, 8, 8), 4, 17, tuple("abcd"), law=law)
     return TrainingData(spec, x[:n], y[:n], x[n:], y[n:])
 

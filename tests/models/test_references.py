@@ -152,7 +152,7 @@ def test_a_reference_takes_tables_or_says_that_it_does_not(name):
 
 def lawful(name, n=2000, **arguments):
     law = {"of": name, **arguments}
-    x, y = (torch.from_numpy(part) for part in open_distribution(law).draw(n, np.random.default_rng(9)))
+    x, y = (torch.from_numpy(part) for part in open_distribution(law).sample(n, np.random.default_rng(9)))
     classes = int(y.max()) + 1
     spec = DataSpec("made", tuple(x.shape[1:]), classes, None if x.ndim == 2 else 17, tuple("abcd"[:classes]), law=law)
     return TrainingData(spec, x[:300], y[:300], x, y)
@@ -164,7 +164,7 @@ def test_the_oracle_is_as_good_as_bayes_rule(name, measure, tmp_path):
     save_model(tmp_path / "model", fitted("oracle", data), "reference", "oracle", {}, data.spec)
     model = load_model(tmp_path / "model")
     assert model.tags.likelihood == measure
-    truth = open_distribution(data.spec.law).truth()
+    truth = open_distribution(data.spec.law).ground_truth()
     right = (predict_batched(model, "predict", data.x_val) == data.y_val).double()
     log_loss = -predict_batched(model, "predict_proba", data.x_val)[torch.arange(2000), data.y_val].log()
     nats = -predict_batched(model, "log_prob", data.x_val)
@@ -189,7 +189,7 @@ def test_the_oracle_draws_from_the_law_and_the_seed_decides(name):
 def test_the_arguments_of_the_law_reach_the_oracle():
     data = lawful("known_images", noise=0.2)
     nats = -predict_batched(fitted("oracle", data), "log_prob", data.x_val)
-    assert abs(float(nats.mean()) - open_distribution(data.spec.law).truth()["entropy"]) < 4 * float(nats.std()) / math.sqrt(2000)
+    assert abs(float(nats.mean()) - open_distribution(data.spec.law).ground_truth()["entropy"]) < 4 * float(nats.std()) / math.sqrt(2000)
 
 
 def test_without_a_law_there_is_no_oracle():

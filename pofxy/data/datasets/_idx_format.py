@@ -21,7 +21,7 @@ def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
     """The (images, labels) files of a folder: train first, then test where there are two pairs.
 
     Raises:
-        DatasetError: where a file of a pair is missing, or there are two for one place.
+        DatasetError: where a file of a pair is missing, or two files have the same role.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: there is no such folder")
@@ -35,7 +35,7 @@ def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def read_images(folder: Path, class_names: tuple[str, ...] | None = None) -> LabelledData:
-    """All images of a folder of IDX files, 256 levels; a second pair of files is the official test split.
+    """All images of a folder of IDX files, 256 gray levels; a second pair of files is the official test split.
 
     Args:
         folder: holds what `find_pairs` finds.
@@ -60,10 +60,11 @@ def read_images(folder: Path, class_names: tuple[str, ...] | None = None) -> Lab
 
 
 def read_array(path: Path) -> np.ndarray:
-    """The bytes of one IDX file in the shape that it states; read-only, uint8.
+    """The content of one IDX file in the shape that its header states; read-only, uint8.
 
     Raises:
-        DatasetError: for a file that is not IDX, of another type, shorter or longer than it states, or broken gzip.
+        DatasetError: for a file that is not IDX, holds another type, is shorter or longer than its header states, or is broken
+            gzip.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
@@ -87,19 +88,22 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def _find_pair(folder: Path, prefix: str) -> tuple[Path, Path] | None:
-    images, labels = (sorted(folder.glob(f"{prefix}-{what}*")) for what in ("images", "labels"))
+    images = sorted(folder.glob(f"{prefix}-images*"))
+    labels = sorted(folder.glob(f"{prefix}-labels*"))
     for files in (images, labels):
         if len(files) > 1:
-            raise DatasetError(f"{folder}: {' and '.join(file.name for file in files)} are one file too many; keep one")
+            raise DatasetError(f"{folder}: {' and '.join(file.name for file in files)}: only one of them can be read; keep one")
     if len(images) != len(labels):
-        present, missing = (images[0].name, "labels") if images else (labels[0].name, "images")
+        present = (images or labels)[0].name
+        missing = "labels" if images else "images"
         raise DatasetError(f"{folder}: {present} is there, but no {prefix}-{missing}*")
     return (images[0], labels[0]) if images else None
 
 
 def _read_pair(images_file: Path, labels_file: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, C, H, W) uint8 and labels (N,) int64 of one pair of files."""
-    images, labels = read_array(images_file), read_array(labels_file)
+    images = read_array(images_file)
+    labels = read_array(labels_file)
     if images.ndim not in (3, 4):
         raise DatasetError(f"{images_file}: {images.ndim} sizes; images have 3 (N, H, W) or 4 (N, H, W, C)")
     if labels.ndim != 1:

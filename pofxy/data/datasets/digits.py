@@ -1,7 +1,10 @@
-"""Handwritten digits: 1,797 images of 8 x 8 pixels with 17 grey levels, as scikit-learn carries them.
+"""Handwritten digits: 1,797 images of 8 x 8 pixels with 17 gray levels, as scikit-learn contains them.
 
-The test part of the UCI set "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, 1998): 32 x 32 bitmaps, the
-pixels that are on counted in blocks of 4 x 4. It has no test split of its own.
+The test part of the UCI data set "Optical Recognition of Handwritten Digits": each pixel counts the ink pixels in a 4 x 4 block
+of a 32 x 32 bitmap. There is no official test split.
+
+Reference: E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository, 1998.
+https://doi.org/10.24432/C50P49
 """
 
 from pathlib import Path
@@ -12,10 +15,10 @@ from pofxy.data.datasets import LabelledData
 
 
 class Digits:
-    """Embedded: nothing is fetched."""
+    """Embedded in scikit-learn: nothing is downloaded."""
 
     def download(self, folder: Path, offered: Path) -> None:
-        """Writes images.npy (N, 8, 8) and labels.npy (N,) into `folder`."""
+        """Writes images.npy (N, 8, 8), gray levels 0..16 as uint8, and labels.npy (N,) into `folder`."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()

@@ -1,6 +1,8 @@
-"""Fashion-MNIST: 70,000 articles of clothing of 28 x 28 pixels with 256 grey levels, 10,000 of them the official test split.
+"""Fashion-MNIST: 70,000 articles of clothing of 28 x 28 pixels with 256 gray levels, 10,000 of them the official test split.
 
-H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms", 2017.
+Reference: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
+2017.
+https://arxiv.org/abs/1708.07747
 """
 
 from pathlib import Path
@@ -12,7 +14,7 @@ from pofxy.data.torchvision_compat import import_torchvision
 
 
 class FashionMNIST:
-    """Fetched from torchvision's mirror, 31 MB."""
+    """Downloaded from torchvision's mirror, 31 MB."""
 
     def download(self, folder: Path, offered: Path) -> None:
         """Puts the four published files into `folder`."""

@@ -1,7 +1,7 @@
 """A folder of IDX files, the format of MNIST: `idx:path/to/folder`.
 
-train-images* holds images (N, H, W) or (N, H, W, C) of unsigned bytes, train-labels* their labels 0..K-1, each gzipped (.gz)
-or not. Where t10k-* or test-* stand beside them, they are the official test split.
+train-images* holds images (N, H, W) or (N, H, W, C) of unsigned bytes, train-labels* their labels 0..K-1; each file may be
+gzipped (.gz). Where t10k-* or test-* stand beside them, these are the official test split.
 """
 
 import shutil
@@ -17,11 +17,12 @@ class Idx:
 
     Args:
         path: the folder.
-        mirrors: whether a mirrored image is as likely and of the same class: nets are then shown both.
+        mirrors: whether a mirrored image is as probable and of the same class; models may then augment by horizontal flips.
     """
 
     def __init__(self, path: str, mirrors: bool = False):
-        self.path, self.mirrors = Path(path), mirrors
+        self.path = Path(path)
+        self.mirrors = mirrors
 
     def download(self, folder: Path, offered: Path) -> None:
         """Copies the two or four files into `folder`."""

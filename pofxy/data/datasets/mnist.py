@@ -1,6 +1,7 @@
-"""MNIST: 70,000 handwritten digits of 28 x 28 pixels with 256 grey levels, 10,000 of them the official test split.
+"""MNIST: 70,000 handwritten digits of 28 x 28 pixels with 256 gray levels, 10,000 of them the official test split.
 
-Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE, 1998.
+Reference: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
+the IEEE 86(11), 1998. https://doi.org/10.1109/5.726791
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from pofxy.data.torchvision_compat import import_torchvision
 
 
 class MNIST:
-    """Fetched from torchvision's mirrors, 12 MB."""
+    """Downloaded from torchvision's mirrors, 12 MB."""
 
     def download(self, folder: Path, offered: Path) -> None:
         """Puts the four published files into `folder`."""

@@ -1,14 +1,41 @@
-"""Laws: distributions p(x, y) that are known exactly, to draw data sets from and to measure measures by.
+"""Distributions p(x, y) that are known exactly: data sets are sampled from them, and models and metrics are checked against them.
 
-A file of this folder holds one class, made with plain arguments, which has
-    draw(n, generator) -> x float32 (n, ...) in [0, 1] and y int64 (n,), as NumPy arrays; `generator` is NumPy's
-    log_joint(x) -> (N, K) nats in float64, log p(x, y), exact, of a tensor x (N, ...)
-    truth() -> "entropy" of x, "bayes_accuracy" and "bayes_log_loss", in nats, exact to 1e-6: what no model can beat
-    measure: "mass" over L-level images, or "density"
+A file of this package holds one public class. It is made with plain arguments and is a `KnownDistribution`.
 """
 
 import importlib
 import inspect
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # preprocessing imports this package, and needs no torch
+    import numpy as np
+    from torch import Tensor
+
+
+class KnownDistribution(Protocol):
+    """A distribution p(x, y) in closed form.
+
+    Attributes:
+        likelihood: "mass" over images of L gray levels, or "density".
+    """
+
+    likelihood: str
+
+    def sample(self, n: int, generator: "np.random.Generator") -> "tuple[np.ndarray, np.ndarray]":
+        """n independent samples: x float32 (n, ...) in [0, 1] and y int64 (n,)."""
+        ...
+
+    def log_joint(self, x: "Tensor") -> "Tensor":
+        """log p(x, y) in nats, (N, K) float64, exact, of x (N, ...)."""
+        ...
+
+    def ground_truth(self) -> dict[str, float]:
+        """The best possible expected scores, which no model can beat, exact to 1e-6.
+
+        Returns:
+            "entropy" of x in nats, "bayes_accuracy", and "bayes_log_loss" in nats: the scores of Bayes' rule.
+        """
+        ...
 
 
 def open_distribution(distribution: dict):

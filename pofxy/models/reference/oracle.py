@@ -41,4 +41,4 @@ class Oracle(BayesRuleMixin, nn.Module):
     def sample(self, n, labels=None):
         """n draws from p(x), (n, C, H, W) or (n, D). It heeds no labels."""
         seed = int(torch.randint(2**63 - 1, ()))  # the law draws by NumPy; torch's generator is the one that the caller seeded
-        return torch.from_numpy(self.distribution.draw(n, np.random.default_rng(seed))[0])
+        return torch.from_numpy(self.distribution.sample(n, np.random.default_rng(seed))[0])
