@@ -24,7 +24,7 @@ rule collect:
 rule report:
     input:
         tables=rules.collect.output,
-        source=source_files("report.py", *(figure.path for figure in catalog.figures().values())),
+        source=source_files("report.py", *(entry.path for entry in [*catalog.figures().values(), *catalog.verdicts().values()])),
         template=[os.path.relpath(catalog.PACKAGE / "report" / name) for name in ("index.html.j2", "style.css", "table.js")],
     output:
         report(REPORT / "index.html", category="Report", caption="../report/index.rst"),

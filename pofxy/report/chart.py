@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from pofxy.report.verdict import one_each
+from pofxy.report.comparison import one_each
 from pofxy.report.wording import breakable, metric_name, number
 from pofxy.study import catalog
 

@@ -145,6 +145,11 @@ def figures() -> dict[str, Entry]:
     return {path.stem: _entry(path, "figures") for path in _files("report/figures/*.py")}
 
 
+def verdicts() -> dict[str, Entry]:
+    """Every question that the report's verdict answers, by name."""
+    return {path.stem: _entry(path, "verdicts") for path in _files("report/verdicts/*.py")}
+
+
 def evaluations(capabilities: tuple[str, ...]) -> dict[str, str]:
     """Metrics by name, each with "" where a model of these capabilities gets it, else why not."""
     return {name: _missing(entry.parameters, capabilities) for name, entry in metrics().items()}

@@ -222,7 +222,7 @@ def test_names_lists_variants_and_seeds_make_the_runs(tmp_path):
     assert [(run.of, run.family, run.seed) for run in variant] == [("vae", "generative", 0), ("vae", "generative", 3)]
     assert plan.hyperparameters(config, "vae_beta4") == {"beta": 4}
     assert len({run.key for run in runs}) == len(runs)
-    assert [run.seed for run in runs if run.family == "judge" and run.dataset == "mine"] == [0], "one judge for all seeds"
+    assert [run.seed for run in runs if run.family == "feature_net" and run.dataset == "mine"] == [0], "one for all seeds"
 
 
 def test_without_a_sampler_there_is_no_judge_and_no_reference(tmp_path):

@@ -50,9 +50,9 @@ def comment(text):
 
 def test_the_tables_keep_their_contract(smoke):
     with (smoke.folder / RESULTS / "report/scores.csv").open() as file:
-        assert (
-            file.readline()
-            == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,split,n,position\n"
+        assert file.readline() == (
+            "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,bound,split,n,"
+            "normalized_score\n"
         )
     with (smoke.folder / RESULTS / "report/runs.csv").open() as file:
         assert file.readline() == (
@@ -92,10 +92,10 @@ def test_the_tables_keep_their_contract(smoke):
         assert int(row["n"]) == 360 or row["metric"] == "ndb", row
         of_images = row["metric"] in likelihood | samples - {"ood_likelihood", "ood_typicality"}
         assert row["estimator"] or not of_images or row["metric"].startswith("outliers"), row
-        assert not row["position"] or row["metric"] in samples, "floor and ceiling both sample, and no more"
+        assert not row["normalized_score"] or row["metric"] in samples, "floor and ceiling both sample, and no more"
         if row["metric"] in ("frechet_distance", "kernel_distance", "recall", "coverage"):
             fixed = {"real_train": 0, "independent_pixels": 1}
-            assert float(row["position"]) == fixed.get(row["model"], pytest.approx(float(row["position"]))), row
+            assert float(row["normalized_score"]) == fixed.get(row["model"], pytest.approx(float(row["normalized_score"]))), row
     one_unit = {(row["dataset"], row["metric"]): set() for row in scores}
     for row in scores:
         one_unit[row["dataset"], row["metric"]].add(row["unit"])
@@ -108,8 +108,8 @@ def test_the_tables_keep_their_contract(smoke):
         assert int(row["model_bytes"]) > 0 and len(row["mlflow_run_id"]) == 32
         assert bool(row["sample_seconds_per_1000"]) == (row["model"] in ALL - {"logistic_regression", "linear_svm", "lenet"})
         assert bool(row["predict_ms_single"]) == bool(row["predict_ms_per_image"])
-        # The judge is trained, not judged.
-        assert bool(row["predict_ms_per_image"]) == ("predict " in row["capabilities"] + " " and row["family"] != "judge")
+        # The feature net is trained, not evaluated.
+        assert bool(row["predict_ms_per_image"]) == ("predict " in row["capabilities"] + " " and row["family"] != "feature_net")
 
 
 def test_every_classifier_has_its_curves(smoke):
