@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from pofxy.report.tables import judged_capability, needs
-from pofxy.report.wording import docstring, name_of
+from pofxy.report.tables import evaluated_capability, needs
+from pofxy.report.wording import docstring
 from pofxy.storage import files
 from pofxy.study import catalog
 
@@ -22,12 +22,12 @@ intervals.
 def page() -> str:
     """The whole page: the metrics in the order of the capabilities that they evaluate, then by name."""
     capabilities = catalog.capabilities()
-    entries = sorted(catalog.metrics().values(), key=lambda entry: (capabilities.index(judged_capability(entry)), entry.name))
+    entries = sorted(catalog.metrics().values(), key=lambda entry: (capabilities.index(evaluated_capability(entry)), entry.name))
     parts = [HEAD]
     group = ""
     for entry in entries:
-        if judged_capability(entry) != group:
-            group = judged_capability(entry)
+        if evaluated_capability(entry) != group:
+            group = evaluated_capability(entry)
             parts.append(f"## Metrics of `{group}`\n")
         parts.append(_section(entry))
     return "\n".join(parts)
@@ -36,10 +36,9 @@ def page() -> str:
 def _section(entry: catalog.Entry) -> str:
     text = docstring(entry.path)
     title = f"`{entry.name}` · {entry.constants['UNIT']} · {_direction(entry)} · needs {_needs(entry)}"
-    summary = text.title.partition(": ")[2]
-    lines = [f"### {name_of(text.title)}", "", title, ""]
-    if summary:
-        lines += [summary[:1].upper() + summary[1:], ""]
+    lines = [f"### {text.name}", "", title, ""]
+    if text.summary:
+        lines += [text.summary, ""]
     for kind, block in text.blocks:
         lines += ["```", block, "```", ""] if kind == "formula" else [block, ""]
     return "\n".join(lines)

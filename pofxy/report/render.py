@@ -13,7 +13,7 @@ import yaml
 from pofxy.report.study import Study
 from pofxy.report.tables import Table, compare
 from pofxy.report.verdicts import verdicts
-from pofxy.report.wording import breakable, code, docstring, duration, name_of, normalized
+from pofxy.report.wording import breakable, code, docstring, duration, normalized
 from pofxy.storage.files import atomic
 from pofxy.study import catalog
 from pofxy.workflow.provenance import provenance
@@ -180,8 +180,8 @@ def glossary(study: Study, tables: list[Table]) -> list[dict]:
         estimators = study.scores[study.scores["metric"] == column.metric]["estimator"]
         entries[column.metric] = {
             "id": entry.name,
-            "name": name_of(text.title),
-            "summary": text.title.partition(": ")[2],
+            "name": text.name,
+            "summary": text.summary,
             "unit": column.unit,
             "direction": column.direction,
             "blocks": text.blocks,

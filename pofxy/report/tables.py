@@ -206,7 +206,7 @@ def compare(study: Study, dataset: str) -> list[Table]:
     return tables
 
 
-def judged_capability(entry: catalog.Entry) -> str:
+def evaluated_capability(entry: catalog.Entry) -> str:
     """The capability that a metric evaluates: of those that it needs, the last in the order of `pofxy/base/capabilities.py`."""
     known = catalog.capabilities()
     needed = [alternatives[0] for alternatives in needs(entry)]
@@ -284,7 +284,7 @@ def _metric_columns(scores: pd.DataFrame) -> list[Column]:
             key=":".join(filter(None, parts)).replace(" ", "_"),
             title=name if kind.split in ("test", "") else f"{name} ({kind.split})",
             unit=kind.unit,
-            group=judged_capability(entry) if entry else "other",
+            group=evaluated_capability(entry) if entry else "other",
             higher_is_better=bool(kind.higher_is_better),
             hint=f"{kind.metric}: {entry.summary if entry else name}",
             metric=kind.metric,
@@ -349,7 +349,7 @@ def _missing(column: Column, capabilities: tuple[str, ...], reasons: dict[str, s
         reason = f"no {needed}" if needed and needed not in capabilities else ""
     if reason:
         return Cell(NOT_APPLICABLE, missing=f"not applicable: {reason}")
-    return Cell("–", missing=failure or "not measured")
+    return Cell("–", missing=failure or "not measured: the score does not apply to this model or this data set")
 
 
 def _row(study: Study, model: str, seeds: pd.DataFrame) -> Row:

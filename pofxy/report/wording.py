@@ -75,6 +75,17 @@ class Prose:
     title: str
     blocks: list[tuple[str, str]]
 
+    @property
+    def name(self) -> str:
+        """The name at the beginning of the title."""
+        return name_of(self.title)
+
+    @property
+    def summary(self) -> str:
+        """The sentence after the name, with a capital letter; may be empty."""
+        summary = self.title.partition(": ")[2]
+        return summary[:1].upper() + summary[1:]
+
 
 def docstring(path: Path) -> Prose:
     """The docstring of a Python file, without importing it. Indented paragraphs are formulas and keep their lines."""

@@ -56,7 +56,7 @@ def _verdict(study: Study, question: str, rows: pd.DataFrame, costs: pd.DataFram
     return Verdict(
         question=question,
         measure=metric_name(first["metric"]),
-        details=f"{first['unit']} on the {first['split']} split{seeds}, with 95 % interval",
+        details=f"Unit: {first['unit']}; {first['split']} split{seeds}, with 95 % interval",
         winners=[
             Winner(row.model, row.family, bound_sign(row) + number(row.value, places), interval(row.low, row.high, places))
             for row in winners.itertuples()
