@@ -330,10 +330,11 @@ def _make_scores(whose: tuple, scores: dict[str, Score], models: dict[str, Model
 
 def _normalized(metric: str, value: float, models: dict[str, Model]) -> float | str:
     """0 at real train images, 1 at independent pixels; "" where one of them has no such score."""
-    ends = [models[model].scores.get(metric) if model in models else None for model in ("real_train", "independent_pixels")]
-    if None in ends or ends[0].value == ends[1].value:
+    references = [models[model].scores for model in ("real_train", "independent_pixels") if model in models]
+    ends = [scores[metric].value for scores in references if metric in scores]
+    if len(ends) < 2 or ends[0] == ends[1]:
         return ""
-    return (value - ends[0].value) / (ends[1].value - ends[0].value)
+    return (value - ends[0]) / (ends[1] - ends[0])
 
 
 def _make_failure(folder: Path, status: str, reason: str) -> None:
@@ -345,7 +346,7 @@ def _make_failure(folder: Path, status: str, reason: str) -> None:
 def _make_data(folder: Path, name: str, rng: np.random.Generator) -> None:
     folder.mkdir(parents=True)
     y = np.arange(TEST) % 10
-    audit = {"duplicates": {"within_train": 3}, "counts": {"test": [10] * 10}}
+    audit: dict = {"duplicates": {"within_train": 3}, "counts": {"test": [10] * 10}}
     if name == "gaussians":
         y = y % 3
         x = rng.normal(size=(TEST, 2)) * 0.5 + np.array([[0, 0], [2, 0], [1, 2]])[y]
@@ -434,7 +435,7 @@ def _make_run(folder: Path, model: str, capabilities: list[str], images: bool, r
     }
     monitored = {"snapshots": [1, 20, 40], "collapsed": None} if images and model in ("vae", "dcgan") else {}
     (folder / "train.json").write_text(json.dumps({"provenance": provenance} | monitored))
-    evaluation = {"predict_ms_per_image": 0.1, "learned": "what <it> learned"}
+    evaluation: dict = {"predict_ms_per_image": 0.1, "learned": "what <it> learned"}
     if "encode" in capabilities:
         evaluation["baselines"] = BASELINES
         angle = 2 * np.pi * (np.arange(TEST) % 10) / 10

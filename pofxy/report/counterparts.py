@@ -44,8 +44,9 @@ def pairs(study: Study, dataset: str) -> list[Pair]:
         common = (wide[model] - wide[counterpart]).dropna(axis="columns", how="all").dropna()
         if common.size:
             curves = {name: values.loc[common.index, common.columns] for name, values in wide.items()}
-            accuracies = (values.to_numpy() for values in curves.values())
-            found.append(Pair(curves, crossover(*accuracies, common.columns.to_numpy(), np.random.default_rng(0))))
+            generative, discriminative = (values.to_numpy() for values in curves.values())
+            sizes = common.columns.to_numpy()
+            found.append(Pair(curves, crossover(generative, discriminative, sizes, np.random.default_rng(0))))
     return found
 
 

@@ -16,7 +16,7 @@ from pofxy.report.comparison import advantage, one_each, tied
 from pofxy.report.render import list_failures, render
 from pofxy.report.study import Study
 from pofxy.report.tables import Cell, Table, compare
-from pofxy.report.verdicts import verdicts
+from pofxy.report.verdicts import headline_metrics, questions, verdicts
 from pofxy.study import catalog, columns
 
 
@@ -316,6 +316,13 @@ def test_verdicts_name_ties_and_the_cheapest(made):
     assert "gaussian_naive_bayes" in density.remarks[1]
     assert classify.winners[0][0] == "lenet"
     assert memory.question == "Does anything look memorized?" and collapse.question == "Has anything collapsed?"
+
+
+def test_every_question_is_a_file_with_its_own_place_and_known_metrics():
+    assert [entry.name for entry in questions()][:3] == ["best_classifier", "best_generator", "best_density"]
+    orders = [entry.constants["ORDER"] for entry in questions()]
+    assert len(set(orders)) == len(orders)
+    assert set(headline_metrics()) <= set(catalog.metrics())
 
 
 def summary(values: dict[str, float], half: float) -> pd.DataFrame:

@@ -59,4 +59,9 @@ def questions() -> list[catalog.Entry]:
 
 def headline_metrics() -> list[str]:
     """The metrics that answer a question, in the order of the questions."""
-    return [metric for entry in questions() for metric in entry.constants.get("METRICS", ())]
+    metrics: list[str] = []
+    for entry in questions():
+        of_question = entry.constants.get("METRICS")
+        if isinstance(of_question, tuple):
+            metrics += of_question
+    return metrics
