@@ -57,7 +57,7 @@ def print_plan():
 
 def render_partial_report():
     """Renders what there is, and makes Snakemake forget the files, so that the next run renders the whole report anew."""
-    script = Path(workflow.basedir) / "scripts/partial.py"
+    script = Path(workflow.basedir) / "scripts/render_partial_report.py"
     subprocess.run([sys.executable, script], input=json.dumps(config), text=True)
     for path in (*rules.collect.output, *rules.report.output):
         workflow.persistence.cleanup_metadata(path)

@@ -1,4 +1,4 @@
-"""Gathers the scores and the costs of all runs into scores.csv and runs.csv."""
+"""Collects the scores and costs of all runs into scores.csv, curves.csv and runs.csv."""
 
 from pofxy.workflow.job import job
 

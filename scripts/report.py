@@ -1,4 +1,4 @@
-"""Renders the report from the tables and the files of the runs."""
+"""Renders the report from the tables and files of the runs, and ends the study in MLflow."""
 
 from pofxy.workflow.job import job
 

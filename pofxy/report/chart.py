@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from pofxy.report.verdict import one_each
+from pofxy.report.comparison import one_each
 from pofxy.report.wording import breakable, metric_name, number
 from pofxy.study import catalog
 
@@ -131,7 +131,7 @@ def dots(
     # The first stands highest; a gap sets the references apart.
     gap = 0.45 * bool(rows["last"].any() and not rows["last"].all())
     heights = -np.arange(len(rows)) - gap * rows["last"].to_numpy()
-    bounded = "HIGHEST" in metric_constants(rows["metric"].iloc[0]) if "metric" in rows else False
+    bounded = False
     scale = "linear" if bounded or rows["higher_is_better"].iloc[0] or line is not None else _scale(rows)
     size = (3.0, 0.62 + 0.16 * len(rows) + 0.14 * title.count("\n")) if small else (4.7, 0.7 + 0.19 * len(rows))
     with axes(*size) as (figure, plot):

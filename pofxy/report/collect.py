@@ -1,6 +1,6 @@
-"""Gathers what the runs of a study left in its results folder into three tables, and closes the study in MLflow.
+"""Collects the results of all runs of a study into three tables, and ends the study in MLflow.
 
-A run that is not whole has a row in runs.csv with its status and the cause.
+A run that failed has a row in runs.csv with its status and the cause.
 """
 
 from pathlib import Path
@@ -11,27 +11,31 @@ from pofxy.study import columns, plan
 from pofxy.study.run import Run
 from pofxy.workflow.provenance import provenance
 
-# Between which references a value is placed; of the ceilings, the first that a data set has.
-FLOOR, CEILINGS = "real_train", ("independent_pixels", "noise")
+# The reference models at 0 and at 1 of a normalized score; of the ceilings, the first that a data set has.
+FLOOR = "real_train"
+CEILINGS = ("independent_pixels", "noise")
 
 
 def collect(config: dict) -> None:
-    """Writes scores.csv, curves.csv and runs.csv of what is there, whole study or not, and sends all that waits to MLflow."""
-    results, runs = Path(config["results"]), plan.runs(config)
+    """Writes scores.csv, curves.csv and runs.csv from what there is, and sends everything that is still queued to MLflow."""
+    results = Path(config["results"])
+    runs = plan.runs(config)
     tracking.describe(config, list(plan.sources(config)), provenance(config))
     for run in runs:
-        _track_end(results, run, _status(config, run, runs)[0])
+        status, _ = _status(config, run, runs)
+        _track_end(results, run, status)
     tracking.deliver(results)
     ids = tracking.run_ids(results)
     rows = [_row(config, run, runs, ids) for run in runs]
-    whole = {(row["dataset"], row["model"], row["seed"]) for row in rows if row["status"] == "ok"}
-    scores, curves = [], []
+    successful = {(row["dataset"], row["model"], row["seed"]) for row in rows if row["status"] == "ok"}
+    scores: list[dict] = []
+    curves: list[dict] = []
     for run in runs:
-        if run.family != "feature_net" and (run.dataset, run.model, run.seed) in whole:
+        if run.family != "feature_net" and (run.dataset, run.model, run.seed) in successful:
             scores += files.read_csv(_folder(results, run) / "scores.csv")
             curves += files.read_csv(_folder(results, run) / "curves.csv")
             curves += _learning_curve(results, run, scores) if plan.learns(config, run) else []
-    files.write_csv(results / "report/scores.csv", _positioned(scores), columns.SCORES)
+    files.write_csv(results / "report/scores.csv", with_normalized_scores(scores), columns.SCORES)
     files.write_csv(results / "report/curves.csv", curves, columns.CURVES)
     files.write_csv(results / "report/runs.csv", rows, columns.RUNS)
 
@@ -42,8 +46,9 @@ def read_runs(config: dict) -> list[dict[str, str]]:
 
 
 def close(config: dict) -> None:
-    """Ends the study's parent run of each data set in MLflow, with the report as an artifact, and every child that still runs."""
-    results, runs = Path(config["results"]), read_runs(config)
+    """Ends the study's parent run of each data set in MLflow, with the report as an artifact, and every child still running."""
+    results = Path(config["results"])
+    runs = read_runs(config)
     for dataset in plan.sources(config):
         failed = [run["model"] for run in runs if run["dataset"] == dataset and run["status"] != "ok"]
         tracker = tracking.Tracker(results, dataset)
@@ -54,46 +59,60 @@ def close(config: dict) -> None:
     tracking.deliver(results)
 
 
-def _learning_curve(results: Path, run: Run, scores: list[dict]) -> list[dict]:
-    """A run's accuracy after ever more images per class, and at the end its own, after the whole train split."""
-    rows = files.read_csv(_folder(results, run) / "learning/curve.csv")
-    counts = files.read_json(results / "data" / run.dataset / "audit.json")["counts"]["train"]
-    whose = {"dataset": run.dataset, "model": run.model, "seed": str(run.seed), "metric": "accuracy"}
-    whole = next(row for row in scores if whose.items() <= row.items())
-    place = {"curve": "learning_curve", "condition": "", "at": round(sum(counts) / len(counts), 1), "draw": 0, "unit": "accuracy"}
-    return [*rows, {column: whole.get(column) for column in columns.CURVES} | place]
+def with_normalized_scores(scores: list[dict]) -> list[dict]:
+    """Adds to each score its `normalized_score`: 0 at the score of the floor, 1 at the score of the ceiling.
 
+        normalized score = (score - floor) / (ceiling - floor),     floor: real_train,  ceiling: independent_pixels or noise
 
-def _positioned(scores: list[dict]) -> list[dict]:
-    """The scores with the place of each between what real images reach, 0, and what independent pixels reach, 1.
+    A table has no pixels: its ceiling is noise. There is no normalized score where the floor or the ceiling is missing, or where
+    the two do not differ beyond their intervals.
 
-    A table has no pixels: its ceiling is noise. Where floor and ceiling are not apart, beyond their intervals, or one of them
-    lacks, there is no place.
+    Args:
+        scores: rows of scores.csv; changed in place.
+
+    Returns:
+        The same rows.
     """
-    ends: dict[tuple, dict[str, tuple[float, ...]]] = {}
+    references: dict[tuple, dict[str, tuple[float, float, float]]] = {}
     for row in scores:
         if row["family"] == "reference":
-            value = tuple(float(row[name]) for name in ("value", "ci_low", "ci_high"))
-            ends.setdefault(_scale(row), {}).setdefault(row["model"], value)
+            value = (float(row["value"]), float(row["ci_low"]), float(row["ci_high"]))
+            references.setdefault(_scale(row), {}).setdefault(row["model"], value)
     for row in scores:
-        known = ends.get(_scale(row), {})
-        floor, ceiling = known.get(FLOOR), next((known[name] for name in CEILINGS if name in known), None)
-        if floor and ceiling and (floor[2] < ceiling[1] or ceiling[2] < floor[1]):
-            row["position"] = (float(row["value"]) - floor[0]) / (ceiling[0] - floor[0])
+        known = references.get(_scale(row), {})
+        ceilings = [known[name] for name in CEILINGS if name in known]
+        if FLOOR not in known or not ceilings:
+            continue
+        floor, floor_low, floor_high = known[FLOOR]
+        ceiling, ceiling_low, ceiling_high = ceilings[0]
+        if floor_high < ceiling_low or ceiling_high < floor_low:
+            row["normalized_score"] = (float(row["value"]) - floor) / (ceiling - floor)
     return scores
 
 
 def _scale(row: dict) -> tuple:
+    """Scores with the same scale are comparable."""
     return row["dataset"], row["metric"], row["unit"], row["split"]
 
 
+def _learning_curve(results: Path, run: Run, scores: list[dict]) -> list[dict]:
+    """A run's accuracies on training subsets of growing size, and at the end the accuracy after the whole train split."""
+    rows = files.read_csv(_folder(results, run) / "learning/curve.csv")
+    counts = files.read_json(results / "data" / run.dataset / "audit.json")["counts"]["train"]
+    key = {"dataset": run.dataset, "model": run.model, "seed": str(run.seed), "metric": "accuracy"}
+    whole = next(row for row in scores if key.items() <= row.items())
+    place = {"curve": "learning_curve", "condition": "", "at": round(sum(counts) / len(counts), 1), "draw": 0, "unit": "accuracy"}
+    return [*rows, {column: whole.get(column) for column in columns.CURVES} | place]
+
+
 def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
-    results = Path(config["results"])
+    """A run's row of runs.csv; `ids` are MLflow's run ids by key."""
+    folder = _folder(Path(config["results"]), run)
     status, reason = _status(config, run, runs)
-    train, sample, evaluate = (_figures(_folder(results, run) / f"{stage}.json") for stage in ("train", "sample", "evaluate"))
-    if status != "ok":  # what stands after the stage that failed is an earlier run's
-        sample, evaluate = {}, {}
-    per_1000 = 1000 * sample["sample_seconds"] / sample["n"] if sample else None
+    train = _read_json(folder / "train.json")
+    # The stages after one that failed are those of an earlier run.
+    sample = _read_json(folder / "sample.json") if status == "ok" else {}
+    evaluate = _read_json(folder / "evaluate.json") if status == "ok" else {}
     return {
         "dataset": run.dataset,
         "model": run.model,
@@ -103,52 +122,60 @@ def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
         "reason": reason,
         "capabilities": " ".join(run.capabilities),
         **{name: train.get(name) for name in ("parameters", "fit_seconds", "peak_mb", "model_bytes")},
-        "sample_seconds_per_1000": per_1000,
+        "sample_seconds_per_1000": 1000 * sample["sample_seconds"] / sample["n"] if sample else None,
         **{name: evaluate.get(name) for name in ("predict_ms_per_image", "predict_ms_single")},
         "mlflow_run_id": ids.get(run.key),
     }
 
 
 def _status(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
-    """ok, or failed or timeout with the cause: the run's own, or that of what it needs.
+    """ok, or failed or timeout with the cause: the run's own, or the cause of what it depends on.
 
-    Scores of an earlier run outlive a later failure further up; they do not make the run whole.
+    Scores of an earlier run remain after a later failure of an earlier stage. They do not make the run successful.
     """
-    results, learns = Path(config["results"]), plan.learns(config, run)
-    folder, data, judged = _folder(results, run), results / "data" / run.dataset, run.family != "feature_net"
-    sampled, by_net = judged and "sample" in run.capabilities, judged and plan.uses_feature_net(run.capabilities)
-    judges = [
-        _folder(results, other) for other in runs if by_net and (other.family, other.dataset) == ("feature_net", run.dataset)
-    ]
-    needed = [place / "train.json" for place in (folder, *judges)]
-    needed += [data / "spec.json", *[folder / "sample.json"] * sampled, *[folder / "scores.csv"] * judged]
-    needed += [folder / "learning/curve.csv"] * learns
+    results = Path(config["results"])
+    folder = _folder(results, run)
+    data = results / "data" / run.dataset
+    learns = plan.learns(config, run)
+    evaluated = run.family != "feature_net"
+    feature_nets = []
+    if evaluated and plan.uses_feature_net(run.capabilities):
+        feature_nets = [
+            _folder(results, other) for other in runs if (other.family, other.dataset) == ("feature_net", run.dataset)
+        ]
+    needed = [data / "spec.json", *(place / "train.json" for place in (folder, *feature_nets))]
+    if evaluated:
+        needed.append(folder / "scores.csv")
+    if evaluated and "sample" in run.capabilities:
+        needed.append(folder / "sample.json")
+    if learns:
+        needed.append(folder / "learning/curve.csv")
 
-    if failure := _figures(folder / "failure.json"):
+    if failure := _read_json(folder / "failure.json"):
         return failure["status"], f"{failure['stage']}: {failure['reason']}"
-    if learns and (failure := _figures(folder / "learning/failure.json")):
+    if learns and (failure := _read_json(folder / "learning/failure.json")):
         return failure["status"], f"{failure['stage']}: {failure['reason']}"
-    if failure := _figures(data / "failure.json"):
+    if failure := _read_json(data / "failure.json"):
         return "failed", f"data set {run.dataset}: {failure['stage']}: {failure['reason']}"
-    for judge in judges:
-        if failure := _figures(judge / "failure.json"):
-            return "failed", f"{judge.parent.name}: {failure['reason']}"
+    for feature_net in feature_nets:
+        if failure := _read_json(feature_net / "failure.json"):
+            return "failed", f"{feature_net.parent.name}: {failure['reason']}"
     if all(path.is_file() for path in needed):
         return "ok", ""
     if (folder / "logs").is_dir():
-        return "failed", "ended without a word: killed, perhaps for its memory; the log's last line is the last that is known"
+        return "failed", "ended without a message, perhaps killed for lack of memory; see the end of its log"
     return "failed", "did not run"
 
 
 def _track_end(results: Path, run: Run, status: str) -> None:
-    """What is known only after a run's jobs: Snakemake's figures of each, and that the run is whole, perhaps after a failure."""
+    """Sends what is known only after a run's jobs: Snakemake's benchmarks, and success, perhaps after an earlier failure."""
     tracker = tracking.Tracker(results, run.key)
     for path in sorted((_folder(results, run) / "logs").glob("*.tsv")):
         rows = files.read_csv(path, delimiter="\t")
         if rows:
-            figures = {f"benchmark/{path.stem}/{name}": float(value) for name, value in rows[0].items() if _is_number(value)}
-            # The job's time, so that a study collected twice has each figure once.
-            tracker.metrics(figures, at=path.stat().st_mtime)
+            benchmark = {f"benchmark/{path.stem}/{name}": float(value) for name, value in rows[0].items() if _is_number(value)}
+            # The time of the job, so that a study that is collected twice has each number once.
+            tracker.metrics(benchmark, at=path.stat().st_mtime)
     if status == "ok":
         tracker.finish()
     tracker.flush()
@@ -162,7 +189,8 @@ def _is_number(text: str) -> bool:
     return text.lower() != "nan"
 
 
-def _figures(path: Path) -> dict:
+def _read_json(path: Path) -> dict:
+    """A JSON object; empty where there is no such file."""
     return files.read_json(path) if path.is_file() else {}
 
 

@@ -1,4 +1,4 @@
-"""Pairs of a generative classifier and its discriminative partner, and what their learning curves say of each."""
+"""Pairs of a generative classifier and its discriminative counterpart, and the comparison of their learning curves."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ class Pair:
     """Two models on the training subsets that both were fitted to.
 
     Attributes:
-        curves: accuracies (draws, sizes) by model, the generative one first.
-        crossover: where the discriminative one overtakes.
+        curves: accuracies (draws, sizes) by model, the generative model first.
+        crossover: where the discriminative model overtakes the generative one.
     """
 
     curves: dict[str, pd.DataFrame]
@@ -24,36 +24,43 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """A sentence: the crossover and its interval, or that there is none and who is ahead."""
+        """A sentence: the crossover with its interval, or which model is ahead where there is none."""
         draws = len(next(iter(self.curves.values())))
         return f"{describe(self.crossover, *self.curves)}; {draws} draw{'s' if draws > 1 else ''}."
 
 
 def pairs(study: Study, dataset: str) -> list[Pair]:
-    """Each generative model whose file declares a partner, where both have learning curves on a subset in common."""
+    """Each generative model with a discriminative counterpart, where both have learning curves on common subsets."""
     rows = study.curves[(study.curves["dataset"] == dataset) & (study.curves["curve"] == "learning_curve")]
-    known, settings, found = catalog.models(), study.config.get("settings", {}), []
+    known = catalog.models()
+    settings = study.config.get("settings", {})
+    found = []
     for model in rows["model"].unique():
         entry = known.get(settings.get(model, {}).get("of", model))
-        if entry and entry.partner in set(rows["model"]):
-            wide = {name: _wide(rows, name) for name in (model, entry.partner)}
-            both = (wide[model] - wide[entry.partner]).dropna(axis="columns", how="all").dropna()
-            if both.size:
-                curves = {name: values.loc[both.index, both.columns] for name, values in wide.items()}
-                accuracies = (values.to_numpy() for values in curves.values())
-                found.append(Pair(curves, crossover(*accuracies, both.columns.to_numpy(), np.random.default_rng(0))))
+        counterpart = entry.discriminative_counterpart if entry else ""
+        if counterpart not in set(rows["model"]):
+            continue
+        wide = {name: _wide(rows, name) for name in (model, counterpart)}
+        common = (wide[model] - wide[counterpart]).dropna(axis="columns", how="all").dropna()
+        if common.size:
+            curves = {name: values.loc[common.index, common.columns] for name, values in wide.items()}
+            generative, discriminative = (values.to_numpy() for values in curves.values())
+            sizes = common.columns.to_numpy()
+            found.append(Pair(curves, crossover(generative, discriminative, sizes, np.random.default_rng(0))))
     return found
 
 
 def whole(rows: pd.DataFrame) -> float | None:
-    """The size that stands for the whole train split: the largest, which the first draw alone has."""
+    """The size of the whole train split: the largest size, where only the first draw has it; None elsewhere."""
     size = rows["at"].max()
     return size if (rows[rows["at"] == size]["draw"] == 0).all() else None
 
 
 def _wide(rows: pd.DataFrame, model: str) -> pd.DataFrame:
     """Accuracies of a model, (draws, sizes); NaN where it was not fitted."""
-    wide, size = rows[rows["model"] == model].pivot(index="draw", columns="at", values="value"), whole(rows)
+    wide = rows[rows["model"] == model].pivot(index="draw", columns="at", values="value")
+    size = whole(rows)
     if size in wide:
-        wide[size] = wide[size].ffill()  # the whole split is the same in every draw
+        # The whole train split is the same in every draw.
+        wide[size] = wide[size].ffill()
     return wide

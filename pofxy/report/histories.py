@@ -11,7 +11,7 @@ PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
 
 def of_models(study, dataset: str) -> dict[str, list[pd.DataFrame]]:
     """The histories of each model's seeds, those that have one."""
-    runs = study.runs[(study.runs["family"] != "judge") & (study.runs["dataset"] == dataset)]
+    runs = study.runs[(study.runs["family"] != "feature_net") & (study.runs["dataset"] == dataset)]
     found = {}
     for model, seeds in runs.groupby("model", sort=False):
         histories = [h for seed in seeds["seed"] if (h := study.history(dataset, model, seed)) is not None]

@@ -1,4 +1,4 @@
-"""Renders the results of a study as one page that needs nothing but itself: pictures, charts, style and script lie inside it."""
+"""Renders the results of a study as one HTML page that contains everything it needs: pictures, charts, style and script."""
 
 import importlib
 import json
@@ -11,28 +11,30 @@ import pandas as pd
 import yaml
 
 from pofxy.report.study import Study
-from pofxy.report.table import Table, compare
-from pofxy.report.verdict import verdicts
-from pofxy.report.wording import breakable, code, docstring, duration, name_of, position
+from pofxy.report.tables import Table, compare
+from pofxy.report.verdicts import verdicts
+from pofxy.report.wording import breakable, code, docstring, duration, normalized
 from pofxy.storage.files import atomic
 from pofxy.study import catalog
 from pofxy.workflow.provenance import provenance
 
 logger = logging.getLogger("pofxy")
+# How many lines of the log of a failed job are shown, and how many bytes at its end are read for them.
 LOG_LINES = 15
+LOG_BYTES = 50_000
 
 
 def render(results: Path, config: dict, output: Path) -> None:
     """Writes the report.
 
     Args:
-        results: folder of the study; whatever is missing in it is missing in the report, which then says so.
+        results: folder of the study. What is missing there is missing in the report, which then says so.
         config: the study's config.
-        output: the HTML file, which takes its place only when it is whole.
+        output: the HTML file. It is replaced only when the new page is complete.
     """
     study = Study.read(results, config)
     tables = {dataset: compare(study, dataset) for dataset in study.datasets}
-    every = [table for found in tables.values() for table in found]
+    all_tables = [table for of_dataset in tables.values() for table in of_dataset]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -40,39 +42,41 @@ def render(results: Path, config: dict, output: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"code": code, "breakable": breakable, "position": position}
+    environment.filters |= {"code": code, "breakable": breakable, "normalized": normalized}
     page = environment.get_template("index.html.j2").render(
         config=config,
         date=f"{datetime.now():%d %B %Y, %H:%M}".lstrip("0"),
         datasets=study.datasets,
         runs=study.runs,
         counts=study.runs.drop_duplicates("model")["family"].value_counts().to_dict(),
-        unfinished=int((study.runs["status"] != "ok").sum()),
-        verdicts={dataset: found for dataset in study.datasets if (found := verdicts(study, dataset))},
+        failed_runs=int((study.runs["status"] != "ok").sum()),
+        verdicts={dataset: answers for dataset in study.datasets if (answers := verdicts(study, dataset))},
         tables=tables,
-        several_seeds=any(table.several_seeds for table in every),
+        several_seeds=any(table.several_seeds for table in all_tables),
         figures=draw_figures(study),
         failures=list_failures(study),
         facts=facts(study),
         config_text=_yaml(config),
         audits={dataset: _yaml(_audit(study, dataset)) for dataset in study.datasets},
         history=run_history(study),
-        glossary=glossary(study, every),
-        references={name: e.summary for name, e in catalog.models().items() if e.family == "reference"},
+        glossary=glossary(study, all_tables),
+        references={name: entry.summary for name, entry in catalog.models().items() if entry.family == "reference"},
     )
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
 def draw_figures(study: Study) -> list[dict]:
-    """Every figure of the catalog that has something to show: id, title, caption blocks, markup; in their ORDER."""
+    """Every figure of the catalog that has something to show, in their ORDER: id, title, caption blocks, markup, fault."""
     shown = []
-    for entry in sorted(catalog.figures().values(), key=lambda entry: (entry.constants.get("ORDER", 1000), entry.name)):
+    for entry in sorted(catalog.figures().values(), key=lambda entry: (entry.order, entry.name)):
         draw = getattr(importlib.import_module(f"pofxy.report.figures.{entry.name}"), entry.public)
-        fault = markup = ""
+        fault = ""
+        markup = ""
         try:
             markup = draw(study)
-        except Exception as error:  # one chart that cannot be drawn must not cost the reader the others: it says so in its place
+        # A figure that cannot be drawn says so in its place, and the reader still gets the others.
+        except Exception as error:
             logger.exception("figure %s", entry.name)
             fault = f"{type(error).__name__}: {error}"
         if markup or fault:
@@ -83,18 +87,25 @@ def draw_figures(study: Study) -> list[dict]:
 
 
 def list_failures(study: Study) -> list[dict]:
-    """What did not end well, data sets first: name, status, reason, log file and the end of that log."""
-    found = []
+    """What failed, data sets first: anchor, name, status, reason, log file and the end of that log.
+
+    Only the first failed seed of a model has an anchor, as the tables link to the model.
+    """
+    failures = []
+    linked = set()
     for dataset in study.datasets:
         folder = study.results / "data" / dataset
         if cause := study.json(folder / "failure.json"):
             failure = _failure(folder, f"data set {dataset}", cause.get("status", "failed"), cause.get("reason", ""))
-            found.append({"anchor": f"{dataset}-data"} | failure)
+            failures.append({"anchor": f"{dataset}-data"} | failure)
     for run in study.runs[study.runs["status"] != "ok"].itertuples():
         folder = study.folder(run.dataset, run.model, run.seed)
         name = f"{run.model}, seed {run.seed}, {run.dataset}"
-        found.append({"anchor": f"{run.dataset}-{run.model}"} | _failure(folder, name, run.status, run.reason))
-    return found
+        anchor = f"{run.dataset}-{run.model}"
+        failure = _failure(folder, name, run.status, run.reason)
+        failures.append({"anchor": "" if anchor in linked else anchor} | failure)
+        linked.add(anchor)
+    return failures
 
 
 def _failure(folder: Path, name: str, status: str, reason: str) -> dict:
@@ -104,32 +115,34 @@ def _failure(folder: Path, name: str, status: str, reason: str) -> dict:
     return {
         "name": name,
         "status": status,
-        "reason": reason or "no cause was recorded",
+        "reason": reason or "No cause was recorded.",
         "log": str(log or ""),
         "tail": _tail(log) if log else "",
     }
 
 
 def _tail(path: Path) -> str:
+    """The last lines of a log."""
     with open(path, "rb") as file:
-        file.seek(max(path.stat().st_size - 50_000, 0))
+        file.seek(max(path.stat().st_size - LOG_BYTES, 0))
         return "\n".join(file.read().decode("utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
 
 def facts(study: Study) -> dict[str, str]:
-    """Where the results come from, as (name, text)."""
+    """The provenance of the results, as text by name."""
     origin = provenance(study.config)
     commits = {
         (run_origin["commit"], run_origin["dirty"])
         for run in study.runs.itertuples()
         if (run_origin := study.train(run.dataset, run.model, run.seed).get("provenance"))
     }
-    ended_well, fit = (study.runs["status"] == "ok").sum(), study.runs["fit_seconds"].sum()
+    successful = (study.runs["status"] == "ok").sum()
+    fit = study.runs["fit_seconds"].sum()
     return {
-        "Runs": f"{len(study.runs)}, of which {ended_well} ended well; {duration(fit)} of fitting in all",
+        "Runs": f"{len(study.runs)}, of which {successful} succeeded; {duration(fit)} of training in total",
         "Seeds": ", ".join(map(str, study.config.get("seeds", []))),
         "Models trained at": "; ".join(sorted(_commit(*commit) for commit in commits)) or "unknown",
-        "Report made at": _commit(origin["commit"], origin["dirty"]),
+        "Report rendered at": _commit(origin["commit"], origin["dirty"]),
         "Config hash": origin["config_hash"],
         "Versions": ", ".join(f"{name} {version}" for name, version in origin["versions"].items()),
         "Machine": ", ".join(f"{value} {name}" if name == "cores" else str(value) for name, value in origin["machine"].items()),
@@ -146,7 +159,7 @@ def _audit(study: Study, dataset: str) -> dict:
 
 
 def run_history(study: Study) -> list[dict]:
-    """Every run, judges too: its row of runs.csv, and the wall seconds of its steps as Snakemake's benchmarks give them."""
+    """Every run, feature nets included: its row of runs.csv, and the wall time of its steps from Snakemake's benchmarks."""
     rows = []
     for run in study.runs.itertuples():
         steps = {}
@@ -158,16 +171,17 @@ def run_history(study: Study) -> list[dict]:
 
 
 def glossary(study: Study, tables: list[Table]) -> list[dict]:
-    """Each metric that is a column of some table: id, name, unit, direction, its docstring's blocks, estimators that occur."""
-    known, entries = catalog.metrics(), {}
-    for column in (column for one in tables for column in one.columns if column.metric in known):
+    """Each metric that is a column of a table: id, name, summary, unit, direction, docstring blocks, estimators here."""
+    known = catalog.metrics()
+    entries = {}
+    for column in (column for table in tables for column in table.columns if column.metric in known):
         entry = known[column.metric]
         text = docstring(entry.path)
         estimators = study.scores[study.scores["metric"] == column.metric]["estimator"]
         entries[column.metric] = {
             "id": entry.name,
-            "name": name_of(text.title),
-            "summary": text.title.partition(": ")[2],
+            "name": text.name,
+            "summary": text.summary,
             "unit": column.unit,
             "direction": column.direction,
             "blocks": text.blocks,
@@ -177,5 +191,5 @@ def glossary(study: Study, tables: list[Table]) -> list[dict]:
 
 
 def _yaml(value: dict) -> str:
-    # Through JSON: Snakemake hands over mappings of its own, which YAML would refuse.
+    # Through JSON, as Snakemake passes mappings of its own types, which YAML cannot write.
     return yaml.safe_dump(json.loads(json.dumps(value)), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)

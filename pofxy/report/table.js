@@ -1,4 +1,4 @@
-// Sorting by a column. The order is kept in the address: #sort=accuracy is the best first, #sort=-accuracy the reverse.
+// Sorts the tables by a column. The address holds the order: #sort=accuracy is best first, #sort=-accuracy the reverse.
 const headers = [...document.querySelectorAll("table.sortable th[data-key]")];
 const current = () => decodeURIComponent(location.hash).match(/^#sort=(-?)(.+)$/) || [];
 
@@ -18,7 +18,7 @@ function sort() {
     const value = (row) => row.cells[header.cellIndex].dataset.value;
     const rows = [...body.rows].sort((a, b) => {
       const [x, y] = [value(a), value(b)];
-      // What has no value stands last in either order.
+      // A row without a value comes last in either order.
       if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
       return descending ? compare(y, x) : compare(x, y);
     });
@@ -30,8 +30,8 @@ function sort() {
 for (const header of headers) {
   header.querySelector("button").addEventListener("click", () => {
     const [, reversed, key] = current();
-    const again = key === header.dataset.key && !reversed;
-    location.replace("#sort=" + (again ? "-" : "") + encodeURIComponent(header.dataset.key));
+    const reverse = key === header.dataset.key && !reversed;
+    location.replace("#sort=" + (reverse ? "-" : "") + encodeURIComponent(header.dataset.key));
   });
 }
 addEventListener("hashchange", sort);

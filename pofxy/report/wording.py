@@ -1,8 +1,9 @@
-"""Numbers and docstrings as a reader wants them."""
+"""Numbers, names and docstrings as the report shows them."""
 
 import ast
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from markupsafe import Markup, escape
 
 from pofxy.study import catalog
 
+NO_BREAK = "\u00a0"
 
-def decimals(values) -> int:
-    """How many decimals give the typical value of a column three significant digits: one number for all of it, so they align."""
+
+def decimals(values: Iterable[float]) -> int:
+    """The number of decimals that gives the median of a column three significant digits; one number per column aligns it."""
     sizes = sorted(abs(value) for value in values if math.isfinite(value) and value)
     if not sizes:
         return 0
@@ -20,7 +23,7 @@ def decimals(values) -> int:
 
 
 def number(value: float, places: int) -> str:
-    """A number with a true minus sign, thousands apart, and a word for what is none."""
+    """A number with a minus sign in place of the hyphen and with commas between thousands."""
     if math.isnan(value):
         return "not a number"
     if math.isinf(value):
@@ -31,51 +34,81 @@ def number(value: float, places: int) -> str:
 
 
 def interval(low: float, high: float, places: int) -> str:
-    """As in 0.962 – 0.991; "" where one end is not known."""
+    """An interval such as 0.962 – 0.991; "" where one end is unknown."""
     return "" if math.isnan(low) or math.isnan(high) else f"{number(low, places)} – {number(high, places)}"
 
 
-def position(value: float) -> str:
-    """A place between two references with two decimals, and no minus before what is 0."""
+def normalized(value: float) -> str:
+    """A normalized score with two decimals, without a minus sign before 0.00."""
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
+def p_text(p: float) -> str:
+    """A p-value, as in p = 0.03."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def bound_sign(row) -> str:
+    """≤ or ≥ before a bound on the true value, "" before any other value; `row` is a row of `Study.summary`."""
+    if not row.bound:
+        return ""
+    return "≥ " if row.higher_is_better else "≤ "
+
+
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """A time in seconds, minutes or hours, whichever suits its size."""
     if math.isnan(seconds):
         return "an unknown time"
+    if seconds < 10:
+        return f"{seconds:.2g}{NO_BREAK}s"
     if seconds < 90:
-        return f"{seconds:.2g}\u00a0s" if seconds < 10 else f"{seconds:.0f}\u00a0s"
-    return f"{seconds / 60:.0f}\u00a0min" if seconds < 5400 else f"{seconds / 3600:.1f}\u00a0h"
+        return f"{seconds:.0f}{NO_BREAK}s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f}{NO_BREAK}min"
+    return f"{seconds / 3600:.1f}{NO_BREAK}h"
 
 
 @dataclass(frozen=True)
 class Prose:
-    """A module's docstring: its first line, and the rest as ("text" or "formula", content) blocks."""
+    """A module's docstring: its first line, and the rest as blocks ("text" or "formula", content)."""
 
     title: str
     blocks: list[tuple[str, str]]
 
+    @property
+    def name(self) -> str:
+        """The name at the beginning of the title."""
+        return name_of(self.title)
+
+    @property
+    def summary(self) -> str:
+        """The sentence after the name, with a capital letter; may be empty."""
+        summary = self.title.partition(": ")[2]
+        return summary[:1].upper() + summary[1:]
+
 
 def docstring(path: Path) -> Prose:
-    """The docstring of a Python file, which is not imported. Indented paragraphs are formulas and keep their lines."""
+    """The docstring of a Python file, without importing it. Indented paragraphs are formulas and keep their lines."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or path.stem
     title, _, rest = text.partition("\n")
     blocks = []
     for block in rest.split("\n\n"):
-        if block.strip():
-            formula = all(line.startswith("    ") for line in block.splitlines() if line.strip())
-            blocks.append(("formula", _dedent(block)) if formula else ("text", " ".join(block.split())))
+        if not block.strip():
+            continue
+        if all(line.startswith("    ") for line in block.splitlines() if line.strip()):
+            blocks.append(("formula", _dedent(block)))
+        else:
+            blocks.append(("text", " ".join(block.split())))
     return Prose(title, blocks)
 
 
 def name_of(summary: str) -> str:
-    """The name that a summary line begins with: what stands before its colon, or all of it."""
+    """The name at the beginning of a summary line: the part before its colon, or all of it."""
     return summary.split(": ")[0].strip().rstrip(".")
 
 
 def code(text: str) -> Markup:
-    """Text in which what stands between backticks is set as code."""
+    """Text as HTML, with the parts between backticks set as code."""
     return Markup(re.sub(r"`+([^`]+)`+", r"<code>\1</code>", str(escape(text))))
 
 
@@ -85,7 +118,7 @@ def breakable(name: str) -> Markup:
 
 
 def metric_name(metric: str) -> str:
-    """The name that a metric's docstring gives it; its id where there is no such file any more."""
+    """The name that a metric's docstring gives it; its id where it has no file any more."""
     entry = catalog.metrics().get(metric)
     return name_of(entry.summary) if entry else metric.replace("_", " ")
 

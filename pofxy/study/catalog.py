@@ -115,10 +115,16 @@ class QuantityEntry(Entry):
 
 
 @dataclass(frozen=True)
-class FigureEntry(Entry):
-    """A figure of the report. `order` is its place, the smallest first."""
+class SectionEntry(Entry):
+    """A figure or a verdict of the report.
+
+    Attributes:
+        order: its place, the smallest first.
+        metrics: the metrics that answer a verdict's question.
+    """
 
     order: int = 1000
+    metrics: tuple[str, ...] = ()
 
 
 def models() -> dict[str, ModelEntry]:
@@ -142,9 +148,14 @@ def metrics() -> dict[str, MetricEntry]:
     return {path.stem: _metric(path) for path in _files("evaluation/metrics/*.py")}
 
 
-def figures() -> dict[str, FigureEntry]:
+def figures() -> dict[str, SectionEntry]:
     """Every figure of the report by name."""
-    return {path.stem: _figure(path) for path in _files("report/figures/*.py")}
+    return {path.stem: _section(path) for path in _files("report/figures/*.py")}
+
+
+def verdicts() -> dict[str, SectionEntry]:
+    """Every question that the report answers in words, by name."""
+    return {path.stem: _section(path) for path in _files("report/verdicts/*.py")}
 
 
 @cache
@@ -316,9 +327,10 @@ def _metric(path: Path) -> MetricEntry:
 
 
 @cache
-def _figure(path: Path) -> FigureEntry:
+def _section(path: Path) -> SectionEntry:
     said = source.constants(path)
-    return FigureEntry(**_common(path, _function(path)), **({"order": said["ORDER"]} if "ORDER" in said else {}))  # type: ignore[arg-type]
+    optional = {name: said[name.upper()] for name in ("order", "metrics") if name.upper() in said}
+    return SectionEntry(**_common(path, _function(path)), **optional)  # type: ignore[arg-type]
 
 
 def _common(path: Path, node: ast.ClassDef | ast.FunctionDef) -> dict:

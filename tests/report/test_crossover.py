@@ -1,4 +1,4 @@
-"""The crossover of learning curves made by hand, whose answer is known."""
+"""The crossover of hand-made learning curves, whose answer is known."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def cross(differences, sizes=SIZES, base=0.5):
     [
         ([0.2, 0.1, -0.1], 10 * 10**0.5),  # halfway between 10 and 100, on a logarithmic axis
         ([0.2, -0.1, -0.2], 10 ** (2 / 3)),
-        ([0.2, 0.0, -0.1], 10),  # level at 10, behind ever after
+        ([0.2, 0.0, -0.1], 10),  # equal at 10, behind from there on
         ([0.1, -0.1, -0.1], 10**0.5),
         ([-0.1, 0.3, -0.1], 10 * 10**0.75),  # behind, ahead, behind: the last change counts
     ],
@@ -42,8 +42,8 @@ def test_only_the_last_of_several_crossings_counts():
         ([0.2, 0.0, 0.1], "no crossover, as nb is never behind"),
         ([0.0, 0.0, -0.1], "no crossover, as lr is never behind"),
         ([0.0, 0.0, 0.0], "no crossover, as they do not differ at any size"),
-        ([-0.2, -0.1, 0.1], "no crossover that lasts, as lr is ahead at n = 10 but nb is ahead at the largest size"),
-        ([0.2, -0.1, 0.0], "no crossover that lasts, as lr is ahead at n = 10 but they are level at the largest size"),
+        ([-0.2, -0.1, 0.1], "no lasting crossover, as lr is ahead at n = 10 but nb is ahead at the largest size"),
+        ([0.2, -0.1, 0.0], "no lasting crossover, as lr is ahead at n = 10 but they are equal at the largest size"),
     ],
 )
 def test_no_crossover_says_why(differences, words):
@@ -53,8 +53,8 @@ def test_no_crossover_says_why(differences, words):
     assert describe(found, "nb", "lr") == f"nb against lr: {words}"
 
 
-def test_shares_that_are_equal_are_a_tie():
-    """0.1 + 0.2 is not 0.3 in floating point; two equal accuracies must not differ by 1e-17."""
+def test_equal_accuracies_are_a_tie():
+    """0.1 + 0.2 is not 0.3 in floating point. Two equal accuracies must not differ by 1e-17."""
     found = crossover([[0.1 + 0.2] * 2], [[0.3] * 2], [1, 2], np.random.default_rng(0))
     assert (found.difference == 0).all()
 
@@ -65,8 +65,8 @@ def test_one_draw_has_no_interval():
     assert describe(found, "nb", "lr") == "nb against lr: crossover at n = 32 per class"
 
 
-def test_interval_is_that_of_resampled_draws():
-    """Of two draws a quarter of the resamples is twice the first, a quarter twice the second: these are the ends."""
+def test_the_interval_is_a_bootstrap_over_the_draws():
+    """Of two draws, a quarter of the resamples holds the first twice and a quarter the second twice: these are the ends."""
     draws = np.array([[0.1, 0.1, -0.3], [0.1, 0.1, -0.1]])
     found = cross(draws)
     assert found.n == pytest.approx(10 * 10 ** (1 / 3))
@@ -75,10 +75,11 @@ def test_interval_is_that_of_resampled_draws():
 
 
 def test_draws_are_paired():
-    """Subsets that are hard for both move both accuracies alike, and the crossover not at all."""
-    generative, discriminative = np.array([0.7, 0.6, 0.5]), np.array([0.5, 0.5, 0.6])
-    luck = np.array([[0.0], [0.1], [-0.3], [0.2]])
-    found = crossover(generative + luck, discriminative + luck, SIZES, np.random.default_rng(0))
+    """A subset that is hard for both models changes both accuracies alike, and does not change the crossover."""
+    generative = np.array([0.7, 0.6, 0.5])
+    discriminative = np.array([0.5, 0.5, 0.6])
+    subset_effect = np.array([[0.0], [0.1], [-0.3], [0.2]])
+    found = crossover(generative + subset_effect, discriminative + subset_effect, SIZES, np.random.default_rng(0))
     assert found.n == pytest.approx(10 * 10**0.5)
     assert (found.low, found.high) == pytest.approx((found.n, found.n))
 
@@ -112,6 +113,6 @@ def test_the_same_numbers_give_the_same_interval():
         ([[0.1, 0.2, 0.3]], [0, 1, 2], "positive"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(generative, sizes, message):
+def test_invalid_curves_are_refused(generative, sizes, message):
     with pytest.raises(ValueError, match=message):
         crossover(generative, np.zeros_like(generative), sizes, np.random.default_rng(0))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_study import BASELINES, LAW, MODELS, make_study
+from made_study import BASELINES, KNOWN_DISTRIBUTION, MODELS, make_study
 from page import Page
 from pofxy.report import chart
 from pofxy.report.figures.accuracy import accuracy
@@ -210,7 +210,7 @@ def test_likelihood_names_all_bounds_and_keeps_units_apart(study):
 
 def test_the_law_is_told_and_models_are_measured_by_it(study):
     markup = known_answers(study)
-    assert f"the best possible accuracy is {LAW['bayes_accuracy']:.3f}" in Page(markup).text
+    assert f"the best possible accuracy is {KNOWN_DISTRIBUTION['bayes_accuracy']:.3f}" in Page(markup).text
     assert "<h4>digits" not in markup
     panels = [label for label in labels(markup) if label.startswith("distance to the law")]
     assert [label.split(" in ")[1] for label in panels] == [
@@ -225,9 +225,9 @@ def test_the_law_is_told_and_models_are_measured_by_it(study):
 def test_the_entropy_of_images_is_told_in_bits_per_dimension(tmp_path):
     config = make_study(tmp_path, bad=False, datasets=("gaussians",))
     study, spec = Study.read(tmp_path, config), tmp_path / "data/gaussians/spec.json"
-    assert f"the best expected log-density is −{LAW['entropy']:.3f} nats" in Page(known_answers(study)).text
+    assert f"the best expected log-density is −{KNOWN_DISTRIBUTION['entropy']:.3f} nats" in Page(known_answers(study)).text
     spec.write_text(json.dumps(json.loads(spec.read_text()) | {"shape": [1, 2, 2], "levels": 17}))
-    assert f"takes {LAW['entropy'] / 4 / np.log(2):.3f} bits/dim" in Page(known_answers(study)).text
+    assert f"takes {KNOWN_DISTRIBUTION['entropy'] / 4 / np.log(2):.3f} bits/dim" in Page(known_answers(study)).text
 
 
 def test_no_oracle_no_known_answer(study):

@@ -1,4 +1,4 @@
-"""docs/metrics.md says what the metrics say of themselves."""
+"""docs/metrics.md agrees with the docstrings of the metrics."""
 
 import re
 
@@ -13,7 +13,7 @@ METRICS = catalog.metrics()
 
 
 def test_the_page_is_made_of_the_docstrings_as_they_are():
-    assert (ROOT / "docs/metrics.md").read_text(encoding="utf-8") == metric_docs.page(), "make docs writes it anew"
+    assert (ROOT / "docs/metrics.md").read_text(encoding="utf-8") == metric_docs.page(), "`make docs` regenerates it"
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -24,7 +24,7 @@ def test_each_metric_names_its_formula_its_source_and_its_traps(name):
     assert re.search(r"\bSources?\b", text) and re.search(r"\bTraps?:", text)
 
 
-def test_every_metric_has_its_place_under_the_verb_that_it_judges():
+def test_every_metric_has_its_entry_with_unit_direction_and_needs():
     page = metric_docs.page()
     found = re.findall(r"^`(\w+)` · (.+) · (higher is better|lower is better|best at [\d.]+) · needs `\w+`", page, re.MULTILINE)
     assert {name for name, *_ in found} == set(METRICS) and len(found) == len(METRICS)

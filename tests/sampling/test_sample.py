@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pofxy.report.collect import _positioned
+from pofxy.report.collect import with_normalized_scores
 from pofxy.sampling.sample import in_turn
 from pofxy.storage.image_grid import save_scatter
 
@@ -45,10 +45,10 @@ def test_a_value_has_its_place_between_floor_and_ceiling():
         score("independent_pixels", "0.15"),
         score("noise", 0),
     ]
-    place = {row["model"]: row["position"] for row in _positioned(rows)}
+    place = {row["model"]: row["normalized_score"] for row in with_normalized_scores(rows)}
     assert place == pytest.approx({"mine": 0.25, "real_train": 0, "independent_pixels": 1, "noise": 0.95 / 0.8})
     table = [score("mine", "0.5", "generative"), score("real_train", "1"), score("noise", "0")]
-    assert _positioned(table)[0]["position"] == 0.5, "of a table noise is the ceiling"
-    assert "position" not in _positioned([score("mine", "0.5", "generative"), score("real_train", "1")])[0]
+    assert with_normalized_scores(table)[0]["normalized_score"] == 0.5, "of a table noise is the ceiling"
+    assert "normalized_score" not in with_normalized_scores([score("mine", "0.5", "generative"), score("real_train", "1")])[0]
     unsure = [score("mine", "0.5", "generative"), score("real_train", "1", half=0.3), score("noise", "0.5", half=0.3)]
-    assert "position" not in _positioned(unsure)[0], "chance may explain what sets floor and ceiling apart"
+    assert "normalized_score" not in with_normalized_scores(unsure)[0], "chance may explain what sets floor and ceiling apart"

@@ -8,7 +8,7 @@ model can do better but by chance. Where two intervals overlap, the order of the
 from markupsafe import Markup
 
 from pofxy.report import chart
-from pofxy.report.verdict import one_each
+from pofxy.report.comparison import one_each
 
 ORDER = 20
 

@@ -13,7 +13,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from pofxy.report import chart
-from pofxy.report.verdict import Z, advantage, lawful
+from pofxy.report.comparison import advantage
+from pofxy.report.significance import Z
+from pofxy.report.verdicts.best_possible import against_oracle
 from pofxy.report.wording import metric_name, number
 
 ORDER = 45
@@ -29,8 +31,7 @@ def known_answers(study):
     """The law in words, distances to it, and the data where it has two columns; None where no law is known."""
     parts = []
     for dataset in study.datasets:
-        found = study.summary[(study.summary["dataset"] == dataset) & (study.summary["split"] != "train")]
-        if given := lawful(found):
+        if given := against_oracle(study, dataset):
             panels = [panel for law, models in given if (panel := _panel(study, law, models))]
             stack = chart.stack(_words(study, dataset), chart.grid(panels) if panels else None, _scatter(study, dataset))
             parts.append(chart.heading(study, dataset) + stack)
@@ -39,7 +40,7 @@ def known_answers(study):
 
 def _words(study, dataset: str) -> Markup | None:
     """What is known of the law, of all it can draw: the test split is one draw of it."""
-    law = study.json(study.results / "data" / dataset / "audit.json").get("law") or {}
+    law = study.json(study.results / "data" / dataset / "audit.json").get("known_distribution") or {}
     said = [text.format(number(law[name], 3)) for name, text in LAW.items() if isinstance(law.get(name), int | float)]
     spec = study.json(study.results / "data" / dataset / "spec.json")
     if said and "entropy" in law:

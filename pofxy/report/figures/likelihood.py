@@ -18,7 +18,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pofxy.report import chart
-from pofxy.report.verdict import one_each
+from pofxy.report.comparison import one_each
 from pofxy.report.wording import metric_name
 
 ORDER = 43

@@ -15,7 +15,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from pofxy.report import chart
-from pofxy.report.verdict import memorized, one_each, too_near
+from pofxy.report.comparison import one_each
+from pofxy.report.verdicts.memorization import memorized, too_near
 from pofxy.report.wording import metric_name, number
 
 ORDER = 41

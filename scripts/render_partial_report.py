@@ -1,4 +1,4 @@
-"""Renders the report of a study in which something failed, from what is there; reads the config as JSON from standard input."""
+"""Renders the report of a study in which something failed, from what there is. Reads the config as JSON from standard input."""
 
 import json
 import sys
@@ -11,4 +11,4 @@ collect.collect(config)
 render.render(Path(config["results"]), config, Path(config["results"]) / "report/index.html")
 collect.close(config)
 failed = [run for run in collect.read_runs(config) if run["status"] != "ok"]
-print(f"pofxy: {len(failed)} runs are not whole; the report says why: {config['results']}/report/index.html", file=sys.stderr)
+print(f"pofxy: {len(failed)} runs failed; the report says why: {config['results']}/report/index.html", file=sys.stderr)
