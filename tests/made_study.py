@@ -299,7 +299,7 @@ def _make_data(folder, name, rng):
         y = y % 3
         x = rng.normal(size=(TEST, 2)) * 0.5 + np.array([[0, 0], [2, 0], [1, 2]])[y]
         spec = {"name": name, "shape": [2], "classes": 3, "levels": None, "class_names": ["a", "b", "c"]}
-        audit["law"] = LAW
+        audit["known_distribution"] = LAW
     else:
         x = (rng.uniform(size=(10, 1, 8, 8)) > 0.6)[y] * rng.uniform(0.5, 1, (TEST, 1, 8, 8))
         spec = {"name": name, "shape": [1, 8, 8], "classes": 10, "levels": 17, "class_names": ["<b>nought</b>", *"123456789"]}

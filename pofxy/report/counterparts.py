@@ -35,9 +35,9 @@ def pairs(study: Study, dataset: str) -> list[Pair]:
     known, settings, found = catalog.models(), study.config.get("settings", {}), []
     for model in rows["model"].unique():
         entry = known.get(settings.get(model, {}).get("of", model))
-        if entry and entry.partner in set(rows["model"]):
-            wide = {name: _wide(rows, name) for name in (model, entry.partner)}
-            both = (wide[model] - wide[entry.partner]).dropna(axis="columns", how="all").dropna()
+        if entry and entry.discriminative_counterpart in set(rows["model"]):
+            wide = {name: _wide(rows, name) for name in (model, entry.discriminative_counterpart)}
+            both = (wide[model] - wide[entry.discriminative_counterpart]).dropna(axis="columns", how="all").dropna()
             if both.size:
                 curves = {name: values.loc[both.index, both.columns] for name, values in wide.items()}
                 accuracies = (values.to_numpy() for values in curves.values())

@@ -3,7 +3,12 @@
 A block is whatever all models were scored on under equal terms: a data set, a seed, a training subset.
 """
 
+from statistics import NormalDist
+
 import numpy as np
+
+# An interval of 95 % reaches so many standard errors to either side, as far as errors are normal.
+Z = NormalDist().inv_cdf(0.975)
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
