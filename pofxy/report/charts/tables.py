@@ -1,6 +1,6 @@
 """HTML tables with a row per model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
@@ -16,16 +16,15 @@ BOLD = "font-weight:700"
 Cell = str | Markup | tuple[str | Markup, str]
 
 
-def number_table(label: str, head: list[str | Markup], rows: list[tuple[str, str, list[Cell]]], title: str = "Model") -> Markup:
+def number_table(label: str, head: Sequence[str | Markup], rows: Iterable[tuple[str, str, Sequence[Cell]]]) -> Markup:
     """A table of numbers that are text already.
 
     Args:
         label: what it shows, in words.
         head: names of the columns after the first.
         rows: (model, family, cells).
-        title: of the first column.
     """
-    names = Markup("").join(Markup('<th scope="col" style="{}">{}</th>').format(TIGHT, name) for name in [title, *head])
+    names = Markup("").join(Markup('<th scope="col" style="{}">{}</th>').format(TIGHT, name) for name in ["Model", *head])
     body = (model_row(model, family, map(_number_cell, cells)) for model, family, cells in rows)
     return scrolling(label, Markup("<tr>{}</tr>").format(names), body, "scroll small")
 

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pofxy.report.charts.axes import axes, svg
-from pofxy.report.charts.layout import grid, note
+from pofxy.report.charts.layout import grid, note, stack
 from pofxy.report.study import Study
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def confusion_matrices(study: Study, dataset: str) -> Markup | None:
     for model, labels in sorted(predicted.items(), key=lambda pair: -(pair[1] == truth).mean()):
         counts = np.bincount(truth * classes + labels, minlength=classes**2).reshape(classes, classes)
         panels.append(_panel(dataset, model, counts, names) + note(Markup("<br>").join(_mistakes(counts, names))))
-    return _key() + grid(panels)
+    return stack(_key(), grid(panels))
 
 
 def _mistakes(counts: np.ndarray, names: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from pofxy.report.charts.curves import families_of
 from pofxy.report.charts.layout import note
 from pofxy.report.significance import cliques, critical_difference, friedman, mean_ranks
 from pofxy.report.study import Study
+from pofxy.report.verdict import p_text
 
 ORDER = 26
 LEVEL = 0.05
@@ -44,7 +45,7 @@ def _remarks(blocks: pd.DataFrame, difference: float, description: str, left_out
     p = friedman(blocks.to_numpy())
     if np.isfinite(p):
         conclusion = "the models are not all alike" if p < LEVEL else "the models may all be alike"
-        sentences.append(f"Friedman test: p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}, {conclusion}.")
+        sentences.append(f"Friedman test: {p_text(p)}, {conclusion}.")
     count = blocks.shape[1]
     if difference >= count - 1:
         sentences.append(f"{len(blocks)} blocks are too few to separate any two of {count} models.")

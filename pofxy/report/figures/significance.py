@@ -17,6 +17,7 @@ from pofxy.report.charts.layout import stack
 from pofxy.report.charts.tables import scrolling, upright_header
 from pofxy.report.significance import holm, mcnemar
 from pofxy.report.study import Study
+from pofxy.report.verdict import p_text
 from pofxy.report.wording import breakable, number
 
 ORDER = 25
@@ -78,8 +79,8 @@ def _cell(difference: float, largest: float, p: float | None) -> Markup:
     if p < LEVEL:
         opacity = round(50 + 110 * abs(difference) / largest)
         color = f"{AHEAD if difference > 0 else BEHIND}{opacity:02x}"
-        cell = Markup('<td style="{};background:{}" title="adjusted p {}"><strong class="number">{}</strong></td>')
+        cell = Markup('<td style="{};background:{}" title="adjusted {}"><strong class="number">{}</strong></td>')
     else:
         color = "var(--muted)"
-        cell = Markup('<td style="{};color:{}" title="adjusted p {}"><span class="number">{}</span></td>')
-    return cell.format(CELL, color, "< 0.001" if p < 0.001 else f"= {p:.2g}", text)
+        cell = Markup('<td style="{};color:{}" title="adjusted {}"><span class="number">{}</span></td>')
+    return cell.format(CELL, color, p_text(p), text)
