@@ -3,59 +3,63 @@
 import pandas as pd
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.axes import axes, svg
+from pofxy.report.charts.scales import log_axis
+from pofxy.report.study import Study
 
-# Beyond the two families' own colours, for the second objective of a pair.
-PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
+# The colors of both families, and more for the second objective of an adversarial pair.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+# The share of the epochs at the start that the y axis does not have to show: their steep fall would flatten the rest.
+IGNORED = 1 / 20
 
 
-def of_models(study, dataset: str) -> dict[str, list[pd.DataFrame]]:
-    """The histories of each model's seeds, those that have one."""
+def histories_of_models(study: Study, dataset: str) -> dict[str, list[pd.DataFrame]]:
+    """The histories of each model's seeds, a row per epoch; models without one are left out."""
     runs = study.runs[(study.runs["family"] != "feature_net") & (study.runs["dataset"] == dataset)]
-    found = {}
+    histories = {}
     for model, seeds in runs.groupby("model", sort=False):
-        histories = [h for seed in seeds["seed"] if (h := study.history(dataset, model, seed)) is not None]
-        if histories:
-            found[model] = histories
-    return found
+        recorded = [study.history(dataset, str(model), seed) for seed in seeds["seed"]]
+        recorded = [history for history in recorded if history is not None]
+        if recorded:
+            histories[str(model)] = recorded
+    return histories
 
 
-def panel(title: str, label: str, histories: list[pd.DataFrame], columns: list[str], log: bool = False) -> Markup:
-    """A line for each column and seed; dashed on val, which has the colour of the same column on train.
+def history_panel(title: str, label: str, histories: list[pd.DataFrame], columns: list[str], yscale: str = "linear") -> Markup:
+    """A line for each column and seed; dashed on val, in the color of the same column on train.
 
     Args:
         title: above the panel.
         label: what it shows, in words.
         histories: one for each seed, a row for each epoch; a number that was not recorded in an epoch is NaN.
-        columns: of them.
-        log: whether the axis is logarithmic.
+        columns: of the histories.
+        yscale: "linear", or "log", which is linear where some value is not positive.
     """
-    plain = list(dict.fromkeys(name.removeprefix("val_") for name in columns))
-    with chart.axes(2.9, 2.0) as (figure, plot):
-        shown = []
+    quantities = list(dict.fromkeys(name.removeprefix("val_") for name in columns))
+    with axes(2.9, 2.0) as (figure, plot):
+        shown: list[float] = []
         for history in histories:
             for name in (name for name in columns if name in history):
+                quantity = name.removeprefix("val_")
                 line = history[["epoch", name]].dropna()
-                what = name.removeprefix("val_")
-                split = "val " if name.startswith("val_") else "train " if f"val_{name}" in history else ""
                 plot.plot(
                     line["epoch"],
                     line[name],
-                    color=PALETTE[plain.index(what) % len(PALETTE)],
+                    color=COLORS[quantities.index(quantity) % len(COLORS)],
                     linestyle="--" if name.startswith("val_") else "-",
                     marker="o" if len(line) == 1 or len(line) < len(history) else None,
                     markersize=3,
                     alpha=1 if len(histories) == 1 else 0.6,
-                    label=split + what.replace("_", " ") if history is histories[0] else None,
+                    label=_legend(name, history) if history is histories[0] else None,
                 )
-                # The fall of the first epochs would flatten all that comes after it.
-                shown.extend(line[name].iloc[len(line) // 20 :])
-        if log and min(shown, default=0) > 0:
-            plot.set_yscale("log")
-            chart.log_axis(plot.yaxis, shown)
+                shown.extend(line[name].iloc[int(len(line) * IGNORED) :])
+        if yscale == "log" and min(shown, default=0) > 0:
+            log_axis(plot.yaxis, shown)
         else:
-            low, high = min(shown, default=0), max(shown, default=1)
-            plot.set_ylim(low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1))
+            low = min(shown, default=0)
+            high = max(shown, default=1)
+            margin = 0.05 * (high - low or 1)
+            plot.set_ylim(low - margin, high + margin)
             plot.locator_params(axis="y", nbins=5)
         plot.set_title(title)
         plot.set_xlabel("epoch")
@@ -63,4 +67,12 @@ def panel(title: str, label: str, histories: list[pd.DataFrame], columns: list[s
         plot.xaxis.get_major_locator().set_params(integer=True)
         if columns:
             plot.legend(fontsize=6.5, handlelength=1.6)
-        return chart.svg(figure, label)
+        return svg(figure, label)
+
+
+def _legend(column: str, history: pd.DataFrame) -> str:
+    """The name of a column, with its split where both splits are recorded."""
+    name = column.removeprefix("val_").replace("_", " ")
+    if column.startswith("val_"):
+        return f"val {name}"
+    return f"train {name}" if f"val_{column}" in history else name

@@ -1,14 +1,17 @@
 """Renders the results of a study as one HTML page that contains everything it needs: pictures, charts, style and script."""
 
 import importlib
+import inspect
 import json
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 import yaml
+from markupsafe import Markup
 
 from pofxy.report.study import Study
 from pofxy.report.tables import Table, compare
@@ -70,13 +73,11 @@ def draw_figures(study: Study) -> list[dict]:
     """Every figure of the catalog that has something to show, in their ORDER: id, title, caption blocks, markup, fault."""
     shown = []
     for entry in sorted(catalog.figures().values(), key=lambda entry: (entry.order, entry.name)):
-        draw = getattr(importlib.import_module(f"pofxy.report.figures.{entry.name}"), entry.public)
-        fault = ""
-        markup = ""
+        figure = getattr(importlib.import_module(f"pofxy.report.figures.{entry.name}"), entry.public)
+        fault = markup = ""
         try:
-            markup = draw(study)
-        # A figure that cannot be drawn says so in its place, and the reader still gets the others.
-        except Exception as error:
+            markup = draw_figure(figure, study)
+        except Exception as error:  # one chart that cannot be drawn must not cost the reader the others: it says so in its place
             logger.exception("figure %s", entry.name)
             fault = f"{type(error).__name__}: {error}"
         if markup or fault:
@@ -84,6 +85,24 @@ def draw_figures(study: Study) -> list[dict]:
             title = text.title.rstrip(".")
             shown.append({"id": entry.name, "title": title, "caption": text.blocks, "markup": markup, "fault": fault})
     return shown
+
+
+def draw_figure(figure: Callable[..., Markup | None], study: Study) -> Markup | None:
+    """One figure of a study: below each other for all of its data sets, each under its name where there are several.
+
+    Args:
+        figure: of the study and the name of a data set; or of the study alone, for a figure over all data sets. It gives None
+            where it has nothing to show.
+        study: that it shows.
+    """
+    if "dataset" not in inspect.signature(figure).parameters:
+        return figure(study)
+    parts = []
+    for dataset in study.datasets:
+        if markup := figure(study, dataset):
+            heading = Markup("<h4>{}</h4>").format(dataset) if len(study.datasets) > 1 else ""
+            parts.append(heading + markup)
+    return Markup("").join(parts) or None
 
 
 def list_failures(study: Study) -> list[dict]:

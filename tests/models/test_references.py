@@ -189,7 +189,9 @@ def test_the_oracle_draws_from_the_law_and_the_seed_decides(name):
 def test_the_arguments_of_the_law_reach_the_oracle():
     data = lawful("known_images", noise=0.2)
     nats = -predict_batched(fitted("oracle", data), "log_prob", data.x_val)
-    assert abs(float(nats.mean()) - open_distribution(data.spec.law).ground_truth()["entropy"]) < 4 * float(nats.std()) / math.sqrt(2000)
+    assert abs(float(nats.mean()) - open_distribution(data.spec.law).ground_truth()["entropy"]) < 4 * float(
+        nats.std()
+    ) / math.sqrt(2000)
 
 
 def test_without_a_law_there_is_no_oracle():

@@ -1,4 +1,4 @@
-"""The figures that draw curves, and the pictures of what was learned: what they say, and what they do where data is missing."""
+"""The figures of curves, and the visualizations of models: what they show, and that they work where data is missing."""
 
 import dataclasses
 import json
@@ -12,17 +12,20 @@ from matplotlib.text import Text
 
 from made_study import EVIL, MODELS, make_study
 from page import Page
-from pofxy.report import chart
+from pofxy.report.charts.axes import axes
+from pofxy.report.charts.curves import mean_curves
+from pofxy.report.charts.heatmap import heatmap
+from pofxy.report.charts.line_labels import LineEnd, label_ends
 from pofxy.report.figures.adversarial import adversarial
 from pofxy.report.figures.learning_curves import learning_curves
 from pofxy.report.figures.missing_pixels import missing_pixels
 from pofxy.report.figures.robustness import robustness
 from pofxy.report.figures.visualizations import visualizations
-from pofxy.report.render import draw_figures
+from pofxy.report.render import draw_figure, draw_figures
 from pofxy.report.study import Study
 
 CURVES = [learning_curves, robustness, missing_pixels, adversarial]
-FIGURES = [learned, *CURVES]
+FIGURES = [visualizations, *CURVES]
 CLASSIFIERS = [model for model, (_, capabilities, _) in MODELS.items() if "predict" in capabilities.split()]
 
 
@@ -38,13 +41,13 @@ def without(study: Study, **values) -> Study:
     return dataclasses.replace(study, curves=study.curves[~gone])
 
 
-def table(page: Page, label: str) -> bool:
+def has_table(page: Page, label: str) -> bool:
     return any(attributes.get("aria-label") == label for attributes in page.having("role"))
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_figure_is_valid_markup_with_words_for_its_charts(study, figure):
-    page = Page(figure(study))
+def test_figure_is_valid_markup_with_labels_for_its_charts(study, figure):
+    page = Page(draw_figure(figure, study))
     assert page.unbalanced == []
     assert page.open == []
     assert all(attributes["aria-label"] for attributes in page.having("viewbox"))
@@ -56,21 +59,21 @@ def test_figure_is_valid_markup_with_words_for_its_charts(study, figure):
 @pytest.mark.parametrize("figure", CURVES)
 def test_no_curve_no_figure(study, figure):
     name = figure.__name__.removesuffix("s") if figure is learning_curves else figure.__name__
-    assert figure(without(study, curve=name)) is None
+    assert figure(without(study, curve=name), "digits") is None
 
 
 def test_no_picture_no_figure(tmp_path):
     config = make_study(tmp_path, bad=False)
     for path in tmp_path.glob("runs/*/*/*/pictures"):
         shutil.rmtree(path)
-    assert visualizations(Study.read(tmp_path, config)) is None
+    assert visualizations(Study.read(tmp_path, config), "digits") is None
 
 
-def test_what_a_model_says_of_its_picture_is_escaped(tmp_path):
+def test_the_caption_of_a_visualization_is_escaped(tmp_path):
     config = make_study(tmp_path, bad=False, seeds=(3, 4))
     (tmp_path / "runs/digits/lenet/seed3/evaluate.json").write_text(json.dumps({"learned": EVIL}))
     (tmp_path / "runs/digits/linear_svm/seed3/evaluate.json").unlink()
-    markup = visualizations(Study.read(tmp_path, config))
+    markup = visualizations(Study.read(tmp_path, config), "digits")
     assert "<script" not in markup
     assert EVIL in Page(markup).text
     assert "what <it> learned" in Page(markup).text
@@ -90,68 +93,68 @@ def curves(accuracies: dict[str, list[list[float]]], sizes: list[float]) -> pd.D
     return pd.DataFrame(rows, columns=names)
 
 
-def test_a_pair_has_its_crossover_in_words(study):
+def test_the_crossover_of_a_pair_is_described(study):
     given = {"gaussian_naive_bayes": [[0.7, 0.7, 0.7]] * 2, "logistic_regression": [[0.5, 0.6, 0.8]] * 2}
-    page = Page(learning_curves(dataclasses.replace(study, curves=curves(given, [1, 10, 100]))))
+    page = Page(learning_curves(dataclasses.replace(study, curves=curves(given, [1, 10, 100])), "digits"))
     sentence = "gaussian_naive_bayes against logistic_regression: crossover at n = 32 per class (32 to 32); 2 draws."
     assert sentence in page.text
     assert any(sentence[:60] in attributes.get("aria-label", "") for attributes in page.having("viewbox"))
 
 
 def test_the_whole_split_counts_for_every_draw(study):
-    """Only the first draw has it; the others are not left out of the comparison, nor is it left out of theirs."""
+    """Only the first draw has the whole split; the other draws are compared at it as well."""
     given = {
         "gaussian_naive_bayes": [[0.7, 0.7, 0.7], [0.7, 0.7]],
         "logistic_regression": [[0.5, 0.6, 0.8], [0.5, 0.6], [0.4, 0.4]],
     }
-    text = Page(learning_curves(dataclasses.replace(study, curves=curves(given, [1, 10, 100])))).text
+    text = Page(learning_curves(dataclasses.replace(study, curves=curves(given, [1, 10, 100])), "digits")).text
     assert "crossover at n = 32 per class (32 to 32); 2 draws." in text
     assert "all" in text.split()
 
 
-def test_variants_are_paired_and_others_are_not(study):
+def test_variants_are_paired_with_the_counterpart_of_their_model(study):
     given = {name: [[0.7, 0.7]] for name in ("smooth_bayes", "vae", "logistic_regression", "lenet")}
     config = study.config | {"settings": {"smooth_bayes": {"of": "gaussian_naive_bayes", "smoothing": 0.1}}}
-    text = Page(learning_curves(dataclasses.replace(study, config=config, curves=curves(given, [1, 10])))).text
+    text = Page(learning_curves(dataclasses.replace(study, config=config, curves=curves(given, [1, 10])), "digits")).text
     assert text.count(" against ") == 1
     assert "smooth_bayes against logistic_regression: no crossover, as they do not differ at any size; 1 draw." in text
 
 
-@pytest.mark.parametrize("partner", [[[np.nan, np.nan]], None])
-def test_a_pair_that_shares_no_draw_has_no_panel(study, partner):
-    given = {"gaussian_naive_bayes": [[0.7, 0.8]]} | ({"logistic_regression": partner} if partner else {})
-    text = Page(learning_curves(dataclasses.replace(study, curves=curves(given, [1, 10])))).text
+@pytest.mark.parametrize("counterpart", [[[np.nan, np.nan]], None])
+def test_a_pair_that_shares_no_draw_has_no_panel(study, counterpart):
+    given = {"gaussian_naive_bayes": [[0.7, 0.8]]} | ({"logistic_regression": counterpart} if counterpart else {})
+    text = Page(learning_curves(dataclasses.replace(study, curves=curves(given, [1, 10])), "digits")).text
     assert "gaussian_naive_bayes" in text
     assert " against " not in text
 
 
-def test_robustness_gives_the_share_that_is_kept(study):
-    text = Page(robustness(study)).text.replace("_ ", "_")  # a name may break after each underscore
+def test_robustness_shows_the_share_of_clean_accuracy_that_is_kept(study):
+    text = Page(robustness(study, "digits")).text.replace("_ ", "_")  # a name may break after each underscore
     rows = study.curves[study.curves["curve"] == "robustness"]
     kept = {}
     for model in CLASSIFIERS:
-        found = rows[rows["model"] == model]
-        clean = found[found["at"] == 0]["value"].mean()
-        spoilt = found[found["at"] > 0]
-        shares = [spoilt[spoilt["condition"] == name]["value"].mean() / clean for name in spoilt["condition"].unique()]
+        tested = rows[rows["model"] == model]
+        clean = tested[tested["at"] == 0]["value"].mean()
+        corrupted = tested[tested["at"] > 0]
+        shares = [corrupted[corrupted["condition"] == name]["value"].mean() / clean for name in corrupted["condition"].unique()]
         assert f"{model} {clean:.3f} " + " ".join(f"{share:.3f}" for share in [*shares, np.mean(shares)]) in text
         kept[model] = np.mean(shares)
     places = [text.index(f"{model} 0.") for model in sorted(kept, key=kept.get, reverse=True)]
     assert places == sorted(places)
 
 
-def test_missing_pixels_says_who_integrates_and_who_imputes(study):
-    text = Page(missing_pixels(study)).text
+def test_missing_pixels_lists_exact_marginals_and_imputation(study):
+    text = Page(missing_pixels(study, "digits")).text
     assert "Exact marginal (solid): gaussian_naive_bayes." in text
     assert "Mean imputation (dashed): logistic_regression, linear_svm, lenet." in text
 
 
-def test_adversarial_names_those_without_a_gradient(study):
+def test_adversarial_lists_models_without_a_gradient(study):
     less = without(without(study, curve="adversarial", model="linear_svm"), curve="adversarial", model="lenet")
     runs = less.runs.copy()
     runs.loc[runs["model"] == "lenet", "capabilities"] += " decision_function"
-    text = Page(adversarial(dataclasses.replace(less, runs=runs))).text
-    assert "No gradient by the pixels, and so not here: linear_svm. Not measured: lenet." in text
+    text = Page(adversarial(dataclasses.replace(less, runs=runs), "digits")).text
+    assert "Not attacked, as they have no gradient with respect to the pixels: linear_svm. Not measured: lenet." in text
     assert "lenet" not in text.replace("Not measured: lenet.", "")
 
 
@@ -159,7 +162,7 @@ def test_adversarial_orders_by_the_stronger_attack(study):
     rows = study.curves[
         (study.curves["curve"] == "adversarial") & (study.curves["condition"] == "PGD") & (study.curves["at"] > 0)
     ]
-    text = Page(adversarial(study)).text
+    text = Page(adversarial(study, "digits")).text
     places = [text.index(model) for model in rows.groupby("model")["value"].mean().sort_values(ascending=False).index]
     assert places == sorted(places)
 
@@ -183,14 +186,14 @@ def test_what_is_missing_is_left_out(study, gone):
     less = without(study, **gone)
     assert len(less.curves) < len(study.curves)
     figure = next(f for f in CURVES if f.__name__.startswith(gone["curve"]))
-    assert Page(figure(less)).unbalanced == []
+    assert Page(figure(less, "digits")).unbalanced == []
 
 
-def test_one_place_is_a_curve_too(study):
+def test_one_place_is_a_curve_as_well(study):
     for place in (0.0, 1.0):
         for figure in CURVES:
             few = dataclasses.replace(study, curves=study.curves[study.curves["at"] == place])
-            markup = figure(few)
+            markup = figure(few, "digits")
             assert markup is None or Page(markup).unbalanced == []
 
 
@@ -204,17 +207,17 @@ def test_several_seeds_and_data_sets_are_drawn(tmp_path):
 
 def test_curve_is_the_mean_over_the_seeds(study):
     twice = pd.concat([study.curves, study.curves.assign(seed=1, value=study.curves["value"] + 0.1)])
-    one, two = (chart.curve(s, "digits", "robustness") for s in (study, dataclasses.replace(study, curves=twice)))
+    one, two = (mean_curves(s, "digits", "robustness") for s in (study, dataclasses.replace(study, curves=twice)))
     assert len(one) == len(two)
     assert two["value"].to_numpy() == pytest.approx(one["value"].to_numpy() + 0.05)
 
 
 @pytest.mark.parametrize("ends", [[0.5] * 20, [0.0] * 10, [1.0] * 10, [0.1, 0.5, 0.52, 0.9], [0.5]])
 def test_names_at_the_ends_do_not_overlap(ends):
-    with chart.axes(5, 3.5) as (figure, plot):
+    with axes(5, 3.5) as (figure, plot):
         plot.plot([0, 1], [0, 1])
         plot.set_ylim(0, 1)
-        chart.label_ends(plot, [(1, y, f"model_{i}", "generative", i == 0) for i, y in enumerate(ends)])
+        label_ends(plot, [LineEnd(1, y, f"model_{i}", "generative", i == 0) for i, y in enumerate(ends)])
         figure.canvas.draw()
         # The text alone: an annotation's own extent has its line in it.
         boxes = sorted((Text.get_window_extent(text) for text in plot.texts), key=lambda box: box.y0)
@@ -223,17 +226,17 @@ def test_names_at_the_ends_do_not_overlap(ends):
 
 
 def test_names_stand_where_their_lines_end_if_they_can():
-    with chart.axes(5, 3.5) as (_, plot):
+    with axes(5, 3.5) as (_, plot):
         plot.set_ylim(0, 1)
-        chart.label_ends(plot, [(1, y, f"{y}", "generative", False) for y in (0.9, 0.1, 0.5)])
+        label_ends(plot, [LineEnd(1, y, f"{y}", "generative") for y in (0.9, 0.1, 0.5)])
         assert [text.get_position()[1] for text in plot.texts] == pytest.approx([0.1, 0.5, 0.9])
 
 
 def test_heatmap_marks_the_best_and_what_is_missing():
     values = pd.DataFrame({"clean": [0.9, 0.8], "<noise>": [0.5, 0.5], "blur": [np.nan, 0.4]}, index=["lenet", "vae"])
-    markup = chart.heatmap(values, {"lenet": "discriminative"}, "kept", "what is kept", plain=("clean",))
+    markup = heatmap(values, {"lenet": "discriminative"}, "kept", "what is kept", uncolored=("clean",))
     page = Page(markup)
-    assert table(page, "what is kept")
+    assert has_table(page, "what is kept")
     assert page.unbalanced == []
     assert "lenet 0.900 0.500 – vae 0.800 0.500 0.400" in page.text
     assert "<noise>" in page.text

@@ -1,4 +1,4 @@
-"""The figures that judge samples, densities and codes: what they say, and that they do without what is missing."""
+"""The figures of samples, densities and latents: what they show, and that they work where a part of the results is missing."""
 
 import dataclasses
 import json
@@ -9,30 +9,40 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from made_study import BASELINES, KNOWN_DISTRIBUTION, MODELS, make_study
+from made_study import BASELINES, MODELS, make_study
 from page import Page
-from pofxy.report import chart
+from pofxy.report.charts.scales import scale_for
 from pofxy.report.figures.accuracy import accuracy
 from pofxy.report.figures.conditional_samples import conditional_samples
 from pofxy.report.figures.decoded_noise import decoded_noise
 from pofxy.report.figures.denoising import denoising
 from pofxy.report.figures.fidelity import METRICS, fidelity
 from pofxy.report.figures.inpainting import inpainting
-from pofxy.report.figures.known_answers import known_answers
+from pofxy.report.figures.known_distribution import known_distribution
 from pofxy.report.figures.latents import latents
-from pofxy.report.figures.learning_to_draw import learning_to_draw
 from pofxy.report.figures.likelihood import likelihood
 from pofxy.report.figures.memorization import memorization
 from pofxy.report.figures.ood_detection import ood_detection
 from pofxy.report.figures.sample_grids import sample_grids
 from pofxy.report.figures.text_to_image import text_to_image
-from pofxy.report.figures.training_watch import training_watch
+from pofxy.report.figures.training_diagnostics import training_diagnostics
+from pofxy.report.figures.training_samples import training_samples
+from pofxy.report.render import draw_figure
 from pofxy.report.study import Study
 from pofxy.report.wording import metric_name
 
 FIGURES = [
-    *(accuracy, codes, conditional_samples, denoising, fidelity, inpainting),
-    *(known_answers, likelihood, memorization, outliers, sample_grids),
+    accuracy,
+    conditional_samples,
+    denoising,
+    fidelity,
+    inpainting,
+    known_distribution,
+    latents,
+    likelihood,
+    memorization,
+    ood_detection,
+    sample_grids,
 ]
 ALARM = "color:var(--alarm)"
 
@@ -43,7 +53,7 @@ def study(tmp_path_factory) -> Study:
     return Study.read(folder, make_study(folder, bad=False, datasets=("digits", "gaussians")))
 
 
-def scored(study: Study, values: dict[tuple[str, str], float], half: float | None = None) -> Study:
+def with_scores(study: Study, values: dict[tuple[str, str], float], half: float | None = None) -> Study:
     """The study with other test scores: (model, metric) -> value, and an interval of this half-width, 0 where there is none."""
     scores = study.scores.copy()
     for (model, metric), value in values.items():
@@ -53,7 +63,7 @@ def scored(study: Study, values: dict[tuple[str, str], float], half: float | Non
     return dataclasses.replace(study, scores=scores)
 
 
-def curved(study: Study, value, **which) -> Study:
+def with_curves(study: Study, value, **which) -> Study:
     """The study with other values in the rows of curves.csv that have all these values."""
     curves = study.curves.copy()
     chosen = np.logical_and.reduce([curves[name] == wanted for name, wanted in which.items()])
@@ -90,8 +100,8 @@ def cell(markup: str, model: str, column: int) -> str:
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
-def test_figures_are_whole_and_have_words_for_their_charts(study, figure):
-    page = Page(figure(study))
+def test_figures_are_valid_markup_with_labels_for_their_charts(study, figure):
+    page = Page(draw_figure(figure, study))
     assert page.unbalanced == page.open == []
     assert all(attributes["aria-label"] for attributes in page.having("viewbox"))
     assert all(attributes["alt"] for tag, attributes in page.elements if tag == "img")
@@ -99,16 +109,16 @@ def test_figures_are_whole_and_have_words_for_their_charts(study, figure):
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 def test_nothing_yet_is_no_figure(tmp_path, figure):
-    assert figure(Study.read(tmp_path, {})) is None
+    assert draw_figure(figure, Study.read(tmp_path, {})) is None
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
-def test_figures_do_without_files(tmp_path, figure):
-    """Tables alone, as they may come from another machine."""
+def test_figures_work_without_files(tmp_path, figure):
+    """With tables alone, as they may come from another machine."""
     config = make_study(tmp_path, datasets=("digits", "gaussians"))
     for name in ("runs", "data"):
         shutil.rmtree(tmp_path / name)
-    markup = figure(Study.read(tmp_path, config))
+    markup = draw_figure(figure, Study.read(tmp_path, config))
     assert (markup is None) == (figure is sample_grids)
     if markup:
         assert Page(markup).unbalanced == []
@@ -119,12 +129,12 @@ def test_numbers_may_be_missing(study, figure):
     nothing = dict.fromkeys(("value", "ci_low", "ci_high"), np.nan)
     some = [study.scores.iloc[::2], study.scores.iloc[1::2].assign(**nothing)]
     bare = study.curves.assign(ci_low=np.nan, ci_high=np.nan)
-    markup = figure(dataclasses.replace(study, scores=pd.concat(some).sort_index(), curves=bare))
+    markup = draw_figure(figure, dataclasses.replace(study, scores=pd.concat(some).sort_index(), curves=bare))
     assert markup is None or Page(markup).unbalanced == []
 
 
 def test_fidelity_has_a_panel_for_each_score_in_one_order(study):
-    markup = fidelity(study)
+    markup = fidelity(study, "digits")
     scores = study.scores[study.scores["dataset"] == "digits"]
     shown = [metric_name(metric) for metric in METRICS if metric in set(scores["metric"])]
     assert labels(markup) == [f"{name} on digits" for name in shown]
@@ -148,26 +158,26 @@ def test_fidelity_has_a_panel_for_each_score_in_one_order(study):
         ([2.0], "linear"),
     ],
 )
-def test_an_axis_shows_what_lies_together_and_far_apart(values, scale):
-    assert chart._scale(pd.DataFrame({"value": values})) == scale
+def test_an_axis_separates_values_that_are_close_and_far_apart(values, scale):
+    assert scale_for(pd.Series(values)) == scale
 
 
 def test_scores_below_zero_are_drawn(study):
-    less = scored(study, {("vae", "kernel_distance"): -0.0006, ("dcgan", "kernel_distance"): 0.0}, 0.001)
+    less = with_scores(study, {("vae", "kernel_distance"): -0.0006, ("dcgan", "kernel_distance"): 0.0}, 0.001)
     name = f"{metric_name('kernel_distance')} on digits"
-    assert {"vae", "dcgan"} <= set(names(fidelity(less), name))
+    assert {"vae", "dcgan"} <= set(names(fidelity(less, "digits"), name))
 
 
 def test_conditional_samples_are_those_of_models_with_labels(study):
-    markup = conditional_samples(study)
+    markup = conditional_samples(study, "digits")
     assert len(labels(markup)) == 3
     for label in labels(markup):
         assert set(names(markup, label)) == {"gaussian_naive_bayes", "conditional_gan", "real_train"}
 
 
-def test_memorisation_marks_what_speaks_for_memory(study):
-    found = scored(study, {("dcgan", "memorization_p_value"): 0.002, ("vae", "memorization_p_value"): 0.02})
-    markup = memorization(found)
+def test_memorization_marks_suspicious_values(study):
+    found = with_scores(study, {("dcgan", "memorization_p_value"): 0.002, ("vae", "memorization_p_value"): 0.02})
+    markup = memorization(found, "digits")
     p, authentic = 1, 2
     # Four models: 0.002 becomes 0.008, and 0.02 three times as much.
     assert rows(markup)["dcgan"][p] == "0.008"
@@ -180,8 +190,8 @@ def test_memorisation_marks_what_speaks_for_memory(study):
     assert families == sorted(families)
 
 
-def test_nearest_images_are_shown_of_models_and_the_copycat(study):
-    captions = re.findall(r"<figcaption>(\w+) ", memorization(study))
+def test_nearest_images_are_shown_for_models_and_the_copycat(study):
+    captions = re.findall(r"<figcaption>(\w+) ", memorization(study, "digits"))
     authenticity = study.scores[study.scores["metric"] == "authenticity"].set_index("model")["value"]
     others = sorted(("gaussian_naive_bayes", "vae", "conditional_gan"), key=authenticity.get)
     assert captions == ["dcgan", *others, "copycat"]
@@ -197,10 +207,12 @@ def test_likelihood_names_all_bounds_and_keeps_units_apart(study):
         "estimator": "AIS-10 x 20, reverse check, 0.5-threshold",
     }
     more.append(vae.assign(**binary, value=80.0, ci_low=79.0, ci_high=81.0))
-    markup = likelihood(dataclasses.replace(study, scores=pd.concat([scores, *more], ignore_index=True)))
+    markup = draw_figure(likelihood, dataclasses.replace(study, scores=pd.concat([scores, *more], ignore_index=True)))
     assert "IWAE-32, ELBO, IWAE-512" in Page(markup).text
     assert len(labels(markup)) == 3
-    assert "AIS-10 x 20, reverse check" in Page(markup).text and "check, 0.5" not in Page(markup).text, "its panel's unit says it"
+    text = Page(markup).text
+    assert "AIS-10 x 20, reverse check" in text
+    assert "check, 0.5" not in text, "the unit of the panel says it already"
     assert labels(markup)[0] == "Bits per dimension (bits/dim) on digits"
     assert labels(markup)[2] == "Log-density (nats) on gaussians"
     # The train split is no row of its own.
@@ -208,11 +220,16 @@ def test_likelihood_names_all_bounds_and_keeps_units_apart(study):
     assert names(markup, labels(markup)[2])[0] == "gaussian_naive_bayes"
 
 
-def test_the_law_is_told_and_models_are_measured_by_it(study):
-    markup = known_answers(study)
-    assert f"the best possible accuracy is {KNOWN_DISTRIBUTION['bayes_accuracy']:.3f}" in Page(markup).text
+def truth(study: Study) -> dict[str, float]:
+    """What audit.json says of the distribution of the gaussians."""
+    return json.loads((study.results / "data/gaussians/audit.json").read_text())["known_distribution"]
+
+
+def test_models_are_compared_with_a_known_distribution(study):
+    markup = draw_figure(known_distribution, study)
+    assert f"the best possible accuracy is {truth(study)['bayes_accuracy']:.3f}" in Page(markup).text
     assert "<h4>digits" not in markup
-    panels = [label for label in labels(markup) if label.startswith("distance to the law")]
+    panels = [label for label in labels(markup) if label.startswith("distance to the oracle")]
     assert [label.split(" in ")[1] for label in panels] == [
         "accuracy on gaussians",
         "log-loss on gaussians",
@@ -222,29 +239,33 @@ def test_the_law_is_told_and_models_are_measured_by_it(study):
     assert "test rows of gaussians by class" in labels(markup)
 
 
-def test_the_entropy_of_images_is_told_in_bits_per_dimension(tmp_path):
-    config = make_study(tmp_path, bad=False, datasets=("gaussians",))
-    study, spec = Study.read(tmp_path, config), tmp_path / "data/gaussians/spec.json"
-    assert f"the best expected log-density is −{KNOWN_DISTRIBUTION['entropy']:.3f} nats" in Page(known_answers(study)).text
+def test_the_entropy_of_images_is_shown_in_bits_per_dimension(tmp_path):
+    study = Study.read(tmp_path, make_study(tmp_path, bad=False, datasets=("gaussians",)))
+    spec = tmp_path / "data/gaussians/spec.json"
+    entropy = truth(study)["entropy"]
+    text = Page(known_distribution(study, "gaussians")).text
+    assert f"the best expected log-density is −{entropy:.3f} nats" in text
     spec.write_text(json.dumps(json.loads(spec.read_text()) | {"shape": [1, 2, 2], "levels": 17}))
-    assert f"takes {KNOWN_DISTRIBUTION['entropy'] / 4 / np.log(2):.3f} bits/dim" in Page(known_answers(study)).text
+    text = Page(known_distribution(study, "gaussians")).text
+    assert f"the best expected code length is {entropy / 4 / np.log(2):.3f} bits/dim" in text
 
 
-def test_no_oracle_no_known_answer(study):
-    assert known_answers(dataclasses.replace(study, scores=study.scores[study.scores["model"] != "oracle"])) is None
+def test_no_oracle_no_figure(study):
+    scores = study.scores[study.scores["model"] != "oracle"]
+    assert draw_figure(known_distribution, dataclasses.replace(study, scores=scores)) is None
 
 
 def test_denoising_draws_each_baseline_once(study):
-    text = Page(denoising(study)).text
+    text = Page(denoising(study, "digits")).text
     assert text.count("Gaussian filter") == text.count("mean image") == 1
     assert all(f" {model} " in text for model in ("vae", "autoencoder"))
 
 
 def test_inpainting_marks_the_best_of_each_mask(study):
-    better = curved(study, 0.03, model="gaussian_naive_bayes", curve="inpainting", condition="centre")
-    better = curved(better, 0.01, model="independent_pixels", curve="inpainting", condition="centre")
-    better = curved(better, 0.99, model="vae", curve="inpainting_labels", condition="centre")
-    markup = inpainting(better)
+    better = with_curves(study, 0.03, model="gaussian_naive_bayes", curve="inpainting", condition="centre")
+    better = with_curves(better, 0.01, model="independent_pixels", curve="inpainting", condition="centre")
+    better = with_curves(better, 0.99, model="vae", curve="inpainting_labels", condition="centre")
+    markup = inpainting(better, "digits")
     centre, labels_of_centre = 1, 4
     assert rows(markup)["gaussian_naive_bayes"][centre] == "0.0300 0.0300 – 0.0300"
     assert "font-weight:700" in cell(markup, "gaussian_naive_bayes", centre)
@@ -254,43 +275,43 @@ def test_inpainting_marks_the_best_of_each_mask(study):
     assert list(rows(markup))[-1] == "independent_pixels"
 
 
-def test_codes_stand_beside_principal_components(study):
-    found = scored(study, {("vae", "latent_nmi"): 0.5, ("autoencoder", "latent_nmi"): 0.7})
-    markup = latents(found)
+def test_latents_are_compared_with_principal_components(study):
+    found = with_scores(study, {("vae", "latent_nmi"): 0.5, ("autoencoder", "latent_nmi"): 0.7})
+    markup = latents(found, "digits")
     nmi = 2
     assert rows(markup)["vae"][nmi] == f"0.500 PCA {BASELINES['latent_nmi']:.3f}"
     assert "font-weight:700" in cell(markup, "autoencoder", nmi)
     assert "font-weight:700" not in cell(markup, "vae", nmi)
-    # Of a score that is the mean of a curve, the mean of the components' own curve.
+    # The baseline of a score that is the mean of a curve is the mean of the components' curve.
     curves = found.curves[(found.curves["model"] == "vae") & (found.curves["condition"] == "PCA, k-NN")]
     assert rows(markup)["vae"][1].endswith(f"PCA {curves['value'].mean():.3f}")
-    assert markup.count('alt="map of codes') == 2
+    assert markup.count('alt="map of latents') == 2
 
 
-def test_codes_do_without_a_baseline(tmp_path):
+def test_latents_without_a_baseline(tmp_path):
     study = Study.read(tmp_path, make_study(tmp_path, bad=False))
     (study.folder("digits", "vae", 0) / "evaluate.json").write_text(json.dumps({}))
     (study.folder("digits", "autoencoder", 0) / "predictions/codes_map.npy").unlink()
-    markup = latents(study)
+    markup = latents(study, "digits")
     assert "PCA" not in rows(markup)["vae"][2]
-    assert markup.count('alt="map of codes') == 1
+    assert markup.count('alt="map of latents') == 1
 
 
-def test_outliers_that_a_density_prefers_are_named(study):
-    sure = curved(study, 0.9, curve="ood_likelihood")
-    assert "No density takes a kind of outliers for more probable" in Page(ood_detection(sure)).text
-    fooled = curved(sure, 0.2, model="vae", curve="ood_likelihood", condition="inverted")
-    fooled = curved(fooled, 0.3, model="noise", curve="ood_likelihood", condition="inverted")
-    markup = ood_detection(fooled)
-    assert "more probable than the test images to vae (inverted)." in Page(markup).text
+def test_ood_images_that_a_density_prefers_are_named(study):
+    sure = with_curves(study, 0.9, curve="ood_likelihood")
+    assert "No density assigns a higher likelihood to a kind of OOD images" in Page(ood_detection(sure, "digits")).text
+    fooled = with_curves(sure, 0.2, model="vae", curve="ood_likelihood", condition="inverted")
+    fooled = with_curves(fooled, 0.3, model="noise", curve="ood_likelihood", condition="inverted")
+    markup = ood_detection(fooled, "digits")
+    assert "than to test images: vae (inverted)." in Page(markup).text
     assert "#d55e00" in cell(markup, "vae", 1)
     assert "#009e73" in cell(markup, "vae", 0)
-    # What a model cannot score is left white, and said.
+    # A score that a model does not have is left white and described.
     assert rows(markup)["lenet"][0] == "not measured"
 
 
 def test_samples_are_ordered_by_distance_and_references_stand_last(study):
-    captions = re.findall(r"<figcaption>([\w ]+?) <small>", sample_grids(study))
+    captions = re.findall(r"<figcaption>([\w ]+?) <small>", sample_grids(study, "digits"))
     assert captions[0] == "real test images"
     distance = study.scores[study.scores["metric"] == "frechet_distance"].set_index("model")["value"]
     references = [model for model, (family, *_) in MODELS.items() if family == "reference"]
@@ -301,40 +322,40 @@ def test_samples_are_ordered_by_distance_and_references_stand_last(study):
 
 
 def test_the_oracle_is_a_reference_among_accuracies(study):
-    markup = accuracy(study)
+    markup = draw_figure(accuracy, study)
     assert names(markup, "accuracy on gaussians") == ["logistic_regression", "gaussian_naive_bayes", "oracle"]
 
 
 @pytest.mark.parametrize(
     ("figure", "models", "words"),
     [
-        (learning_to_draw, {"vae", "dcgan"}, "epochs 1, 20, 40"),
+        (training_samples, {"vae", "dcgan"}, "epochs 1, 20, 40"),
         (decoded_noise, {"vae"}, "decoded noise: vae"),
-        (training_watch, {"dcgan"}, "dcgan: gradient norms"),
+        (training_diagnostics, {"dcgan"}, "dcgan: gradient norms"),
     ],
 )
-def test_what_was_seen_of_training_and_of_codes_is_shown(study, figure, models, words):
-    drawn = str(figure(study))
+def test_training_and_decoded_noise_are_shown(study, figure, models, words):
+    drawn = str(draw_figure(figure, study))
     page = Page(drawn)
     assert page.unbalanced == [] and page.open == []
     assert all(model in drawn for model in models) and words in re.sub("([a-z ]+) in training ([a-z]+) on", r"\2: \1", drawn)
     nothing = dataclasses.replace(study, runs=study.runs.iloc[:0], scores=study.scores.iloc[:0])
-    assert figure(nothing) is None
+    assert draw_figure(figure, nothing) is None
 
 
 def test_shares_norms_and_terms_have_panels_of_their_own(study):
-    labels = [attributes["aria-label"] for attributes in Page(training_watch(study)).having("viewbox")]
-    of_game = [label for label in labels if "dcgan" in label]
-    assert [label.split(" in training ")[0] for label in of_game] == ["gradient norms", "shares"]
+    labels = [attributes["aria-label"] for attributes in Page(training_diagnostics(study, "digits")).having("viewbox")]
+    of_gan = [label for label in labels if "dcgan" in label]
+    assert [label.split(" in training ")[0] for label in of_gan] == ["gradient norms", "shares"]
 
 
 def test_prompts_are_shown_with_the_scores_of_both_wordings(study, tmp_path):
     shutil.copytree(study.results, tmp_path / "results")
-    asked = Study.read(tmp_path / "results", study.config)
-    folder = asked.folder("digits", "vae", asked.first_seed("digits", "vae"))
+    prompted = Study.read(tmp_path / "results", study.config)
+    folder = prompted.folder("digits", "vae", prompted.first_seed("digits", "vae"))
     shutil.copy(folder / "pictures/reconstructions.png", folder / "pictures/prompts.png")
     rows = [[f"{wording} {k}" for k in range(10)] for wording in ("a drawn", "please draw")]
     (folder / "evaluate.json").write_text(json.dumps({"prompts": rows}))
-    page = Page(text_to_image(asked))
+    page = Page(text_to_image(prompted, "digits"))
     assert "rows as in “a drawn 3”, “please draw 3”" in page.text and page.unbalanced == []
-    assert text_to_image(study) is None
+    assert text_to_image(study, "digits") is None

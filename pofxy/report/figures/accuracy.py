@@ -1,24 +1,27 @@
 """Accuracy
 
-The share of test images whose label is right, with its interval, the best on top; blue models are discriminative, orange ones
-generative and classify by Bayes' rule. Grey ones are references: `oracle` knows the law that the data was drawn from, and no
-model can do better but by chance. Where two intervals overlap, the order of the two is not settled by them alone.
+The share of test images whose predicted label is right, with its 95 % interval, the best model on top. Discriminative models are
+blue. Generative models are orange and classify by Bayes' rule. References are gray: `oracle` knows the distribution that the data
+was sampled from, so a model can exceed it only by chance. Where two intervals overlap, they alone do not decide which of the two
+models is better.
 """
 
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.dots import dot_plot
+from pofxy.report.charts.layout import stack
 from pofxy.report.comparison import one_each
+from pofxy.report.study import Study
 
 ORDER = 20
 
 
-def accuracy(study):
-    """A dot plot for each data set; None where nothing was classified."""
-    rows = study.summary[(study.summary["metric"] == "accuracy") & (study.summary["split"] != "train")]
-    charts = [
-        chart.heading(study, dataset) + plot
-        for (dataset, unit, split), found in rows.groupby(["dataset", "unit", "split"], sort=False)
-        if (plot := chart.dots(one_each(found), f"accuracy on {split} ({unit})", f"accuracy on {dataset}"))
+def accuracy(study: Study, dataset: str) -> Markup | None:
+    """A dot plot of the accuracies on a data set; None where nothing was classified."""
+    scores = study.summary
+    rows = scores[(scores["dataset"] == dataset) & (scores["metric"] == "accuracy") & (scores["split"] != "train")]
+    plots = [
+        dot_plot(one_each(scored), f"accuracy on {split} ({unit})", f"accuracy on {dataset}")
+        for (unit, split), scored in rows.groupby(["unit", "split"], sort=False)
     ]
-    return Markup("").join(charts) or None
+    return stack(*plots)

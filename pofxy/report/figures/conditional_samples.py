@@ -1,21 +1,20 @@
-"""Samples of a class
+"""Class-conditional samples: label agreement and training on samples
 
-Of models that draw an image of the class they are asked for. Agreement: how often a classifier sees that class in it. Then the
-test that counts: a fixed network learns from samples alone, or from samples and train images together, and is judged on test
-images. `real_train` is the same network after real images: samples alone that come near it hold what there is to learn, samples
-that lift the union above it add something to the train split.
+For models that sample images of a given class. Label agreement is the share of samples that the feature net assigns to the given
+class. The other two scores train the same network on samples alone, or on samples and train images together, and measure its
+accuracy on test images. `real_train` is the same network trained on real images. Samples alone that come close to it carry most
+of the information about the classes. Samples that raise the accuracy of the union above it add information to the train split.
 """
 
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.metric_panels import metric_panels
+from pofxy.report.study import Study
 
 ORDER = 39
 METRICS = ("label_agreement", "train_on_synthetic", "train_on_union")
 
 
-def conditional_samples(study):
-    """A panel for each score of each data set; None where no model can be asked for a class."""
-    panels = {dataset: chart.metric_panels(study, dataset, METRICS) for dataset in study.datasets}
-    parts = [chart.heading(study, dataset) + drawn for dataset, drawn in panels.items() if drawn]
-    return Markup("").join(parts) or None
+def conditional_samples(study: Study, dataset: str) -> Markup | None:
+    """A panel per score; None where no model is class-conditional."""
+    return metric_panels(study, dataset, METRICS)

@@ -1,18 +1,20 @@
-"""How real samples are
+"""How realistic are the samples? Fidelity and diversity
 
-Every score of the samples, with its interval; an arrow tells where better is. The models stand in one order everywhere, that of
-the Fréchet distance, so that a score which disagrees with it is seen at once. Grey names are references, and the dashed lines run
-up from the ends of the scale: `real_train`, real images in place of samples, is what no honest model passes by much;
-`independent_pixels`, every pixel drawn by itself, is what no model should be content with. A model far beyond `real_train`
-deserves suspicion: `copycat`, which repeats its train images, stands there.
+All scores of the samples, with their 95 % intervals. An arrow says where better is. The models have the same order in all panels,
+that of the Fréchet distance, so that a score which disagrees with it is seen at once. Gray names are references. Dashed lines run
+up from the ends of the scale. At `real_train`, real train images take the place of samples, and no model should be much better.
+At `independent_pixels`, each pixel is sampled by itself, and every model should be better. A model far beyond `real_train`
+deserves suspicion: `copycat`, which repeats train images, stands there.
 
-No one number sees everything. Precision and density ask whether samples look like data, recall and coverage whether all of the
-data is there: `one_per_class` has the first and lacks the second. The Fréchet distance mixes both.
+No single number shows everything. Precision and density measure fidelity: whether samples look like data. Recall and coverage
+measure diversity: whether all of the data is covered. `one_per_class` has fidelity without diversity. The Fréchet distance mixes
+both.
 """
 
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.metric_panels import metric_panels
+from pofxy.report.study import Study
 
 ORDER = 38
 METRICS = (
@@ -35,8 +37,6 @@ METRICS = (
 )
 
 
-def fidelity(study):
-    """A panel for each score of each data set; None where nothing was sampled."""
-    panels = {dataset: chart.metric_panels(study, dataset, METRICS) for dataset in study.datasets}
-    parts = [chart.heading(study, dataset) + drawn for dataset, drawn in panels.items() if drawn]
-    return Markup("").join(parts) or None
+def fidelity(study: Study, dataset: str) -> Markup | None:
+    """A panel per score; None where nothing was sampled."""
+    return metric_panels(study, dataset, METRICS)

@@ -1,64 +1,64 @@
 """Inpainting
 
-A part of each test image is hidden, and the model fills it in. The error is the mean squared difference over the hidden pixels;
-it rewards the mean of all that is possible, not one sharp guess. Labels: the share of filled images that a classifier still takes
-for their class, which rewards the sharp guess if it is right. `independent_pixels` fills in what it knows of each pixel alone:
-a model that is no better has not looked at the rest of the image. The best of each column is bold. The pictures show test images,
-and for each mask what the model is given, with the hidden part in grey, and what it makes of it.
+A mask hides a part of each test image, and the model fills it in. The error is the mean squared difference over the hidden
+pixels. It rewards the mean of all plausible completions rather than one sharp completion. Labels: the share of filled images that
+the feature net still assigns to their class, which rewards a sharp completion if it is right. `independent_pixels` fills each
+pixel from that pixel's own distribution: a model that is no better makes no use of the visible part. The best of each column is
+bold. The pictures show test images and, for each mask, the model's input, with the hidden part in gray, and its completion.
 """
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.curves import families_of, mean_curves
+from pofxy.report.charts.gallery import gallery, model_pictures
+from pofxy.report.charts.layout import stack
+from pofxy.report.charts.tables import BOLD, number_table
+from pofxy.report.study import Study
 from pofxy.report.wording import decimals, interval, number
 
 ORDER = 54
 PICTURE = "pictures/inpaintings.png"
 # Curves, each with its name and whether higher is better.
 CURVES = {"inpainting": ("error", False), "inpainting_labels": ("labels", True)}
-BOLD = "font-weight:700"
 
 
-def inpainting(study):
-    """A table and pictures for each data set; None where no model fills in."""
-    parts = []
-    for dataset in study.datasets:
-        table = _table(study, dataset)
-        pictured = sorted(study.pictured(dataset, PICTURE), key=lambda pair: pair[1] == "reference")
-        pictures = [(model, family, study.picture(dataset, model, PICTURE), "") for model, family in pictured]
-        gallery = chart.gallery(pictures, "images with a part filled in", "wide") if pictures else None
-        if table or gallery:
-            parts.append(chart.heading(study, dataset) + chart.stack(table, gallery))
-    return Markup("").join(parts) or None
+def inpainting(study: Study, dataset: str) -> Markup | None:
+    """A table and pictures; None where no model fills in."""
+    pictures = model_pictures(study, dataset, PICTURE)
+    pictures.sort(key=lambda picture: picture.family == "reference")
+    return stack(_table(study, dataset), gallery(pictures, "images with a part filled in", "wide"))
 
 
-def _table(study, dataset: str) -> Markup | None:
-    found = {name: rows for name in CURVES if len(rows := chart.curve(study, dataset, name))}
-    if not found:
+def _table(study: Study, dataset: str) -> Markup | None:
+    """Models by masks, for the error and for the labels; the best of the first column on top, references last."""
+    families: dict[str, str] = {}
+    columns: list[tuple[Markup, pd.DataFrame, bool]] = []
+    for curve, (name, higher_is_better) in CURVES.items():
+        rows = mean_curves(study, dataset, curve)
+        families |= families_of(rows)
+        for mask, masked in rows.groupby("condition", sort=False):
+            head = Markup("{}<br><small>{}</small>").format(mask, name)
+            columns.append((head, masked.set_index("model"), higher_is_better))
+    if not columns:
         return None
-    families = {row.model: row.family for rows in found.values() for row in rows.itertuples()}
-    columns = [(name, mask) for name, rows in found.items() for mask in rows["condition"].unique()]
-    values, texts, best = {}, {}, {}
-    for name, mask in columns:
-        rows = found[name][found[name]["condition"] == mask]
-        places = decimals(rows["value"])
-        values[name, mask] = rows.set_index("model")["value"]
-        texts[name, mask] = {
-            row.model: Markup("{}<small>{}</small>").format(number(row.value, places), interval(row.low, row.high, places))
-            for row in rows.itertuples()
-        }
-        # References take no part.
-        own = rows[rows["family"] != "reference"]["value"]
-        best[name, mask] = (own.max() if CURVES[name][1] else own.min()) if len(own) else np.nan
-    first = values[columns[0]] * (-1 if CURVES[columns[0][0]][1] else 1)
-    order = sorted(families, key=lambda model: (families[model] == "reference", first.get(model, np.inf)))
-    rows = []
-    for model in order:
-        cells = []
-        for column in columns:
-            bold = families[model] != "reference" and values[column].get(model) == best[column]
-            cells.append((texts[column].get(model, ""), BOLD if bold else ""))
-        rows.append((model, families[model], cells))
-    head = [Markup("{}<br><small>{}</small>").format(mask, CURVES[name][0]) for name, mask in columns]
-    return chart.table(f"inpainting on {dataset}", head, rows)
+    _, first, higher_is_better = columns[0]
+    loss = -first["value"] if higher_is_better else first["value"]
+    order = sorted(families, key=lambda model: (families[model] == "reference", loss.get(model, np.inf)))
+    cells = [_cells(masked, higher) for _, masked, higher in columns]
+    rows = [(model, families[model], [column.get(model, "") for column in cells]) for model in order]
+    return number_table(f"inpainting on {dataset}", [head for head, *_ in columns], rows)
+
+
+def _cells(masked: pd.DataFrame, higher_is_better: bool) -> dict[str, tuple[Markup, str]]:
+    """The cell of each model, of one mask: its value above its interval, the best in bold; references take no part."""
+    places = decimals(masked["value"])
+    own = masked[masked["family"] != "reference"]["value"]
+    best = own.max() if higher_is_better else own.min()
+    cells = {}
+    for row in masked.itertuples():
+        text = Markup("{}<small>{}</small>").format(number(row.value, places), interval(row.low, row.high, places))
+        is_best = row.family != "reference" and row.value == best
+        cells[str(row.Index)] = (text, BOLD if is_best else "")
+    return cells

@@ -1,73 +1,76 @@
 """Missing pixels
 
-Accuracy on test when a share of each image's pixels is unknown; the same pixels for every model. A solid line integrates the
-unknown pixels out of its density, which is exact: it goes by p(y | known pixels). A dashed line cannot, and is given the mean of
-the train images in their place. The dotted line is guessing. A bold line is the best at one share at least.
+Test accuracy when a share of each image's pixels is missing, the same pixels for every model. Solid lines: the model marginalizes
+the missing pixels exactly and classifies by p(y | known pixels). Dashed lines: the model has no such marginal, and the pixels of
+the mean train image replace the missing ones (mean imputation). The dotted line is chance level. A bold line is the best at one
+share at least.
 """
 
 import pandas as pd
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.axes import axes, svg
+from pofxy.report.charts.colors import MUTED, family_color
+from pofxy.report.charts.curves import mean_curves
+from pofxy.report.charts.heatmap import heatmap
+from pofxy.report.charts.layout import folded, note, stack
+from pofxy.report.charts.line_labels import end_of, label_ends
+from pofxy.report.study import Study
 
 ORDER = 34
 EXACT = "exact marginal"
+DASHES = (0, (4, 1.5))
 
 
-def missing_pixels(study):
-    """A chart, who does what, and a table for each data set; None where no model was tested."""
-    parts = []
-    for dataset in study.datasets:
-        rows = chart.curve(study, dataset, "missing_pixels")
-        if len(rows):
-            stack = chart.stack(_chart(dataset, rows, len(study.class_names(dataset))), _words(rows), _table(dataset, rows))
-            parts.append(chart.heading(study, dataset) + stack)
-    return Markup("").join(parts) or None
+def missing_pixels(study: Study, dataset: str) -> Markup | None:
+    """A chart, which model does what, and a table; None where no model was tested."""
+    rows = mean_curves(study, dataset, "missing_pixels")
+    if rows.empty:
+        return None
+    keys = ["model", "condition", "family"]
+    lines = rows.pivot_table(index=keys, columns="at", values="value", sort=False).sort_index(axis=1)
+    return stack(_chart(dataset, lines, len(study.class_names(dataset))), _conditions(rows), _table(dataset, lines))
 
 
-def _lines(rows: pd.DataFrame) -> pd.DataFrame:
-    """Accuracies, (model and condition, shares), and the family."""
-    return rows.pivot_table(index=["model", "condition", "family"], columns="at", values="value", sort=False).sort_index(axis=1)
-
-
-def _chart(dataset: str, rows: pd.DataFrame, classes: int) -> Markup:
-    lines = _lines(rows)
-    best = set(lines.loc[:, lines.columns > 0].idxmax()) if (lines.columns > 0).any() else set()
-    with chart.axes(6.0, max(3.3, 0.8 + 0.13 * len(lines))) as (figure, plot):
+def _chart(dataset: str, lines: pd.DataFrame, classes: int) -> Markup:
+    """Lines of accuracy; lines (model, condition and family; shares)."""
+    with_missing = lines.loc[:, lines.columns > 0]
+    best = set(with_missing.idxmax()) if len(with_missing.columns) else set()
+    with axes(6.0, max(3.3, 0.8 + 0.13 * len(lines))) as (figure, plot):
         ends = []
         for key, line in lines.iterrows():
-            (model, condition, family), line, bold = key, line.dropna(), key in best
+            model, condition, family = key
+            line = line.dropna()
+            bold = key in best
             style = {"linewidth": 2, "zorder": 3} if bold else {"linewidth": 0.9, "alpha": 0.6}
-            dashes = "-" if condition == EXACT else (0, (4, 1.5))
-            plot.plot(line, color=chart.COLOURS.get(family, chart.MUTED), linestyle=dashes, **style)
-            ends.append((line.index[-1], line.iloc[-1], model, family, bold))
+            plot.plot(line, color=family_color(family), linestyle="-" if condition == EXACT else DASHES, **style)
+            ends.append(end_of(line, model, family, bold))
         if classes:
-            plot.axhline(1 / classes, color=chart.MUTED, linewidth=0.8, linestyle=":")
+            plot.axhline(1 / classes, color=MUTED, linewidth=0.8, linestyle=":")
         plot.set_ylim(-0.02, 1.02)
         plot.set_xlim(0, lines.columns.max() or 1)
         plot.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-        plot.set_xlabel("pixels unknown")
+        plot.set_xlabel("missing pixels")
         plot.set_ylabel("accuracy")
-        chart.label_ends(plot, ends)
-        return chart.svg(figure, f"accuracy by share of unknown pixels on {dataset}", zoom=1.2)
+        label_ends(plot, ends)
+        return svg(figure, f"accuracy by share of missing pixels on {dataset}", zoom=1.2)
 
 
-def _words(rows: pd.DataFrame) -> Markup:
-    """Who integrates and who imputes."""
+def _conditions(rows: pd.DataFrame) -> Markup:
+    """The models with an exact marginal, and those with imputation."""
     line = Markup("<strong>{}</strong> ({}): {}.")
-    said = [
-        line.format(condition.capitalize(), "solid" if condition == EXACT else "dashed", ", ".join(found["model"].unique()))
-        for condition, found in sorted(rows.groupby("condition"), key=lambda pair: pair[0] != EXACT)
+    sentences = [
+        line.format(condition.capitalize(), "solid" if condition == EXACT else "dashed", ", ".join(tested["model"].unique()))
+        for condition, tested in sorted(rows.groupby("condition"), key=lambda pair: pair[0] != EXACT)
     ]
-    return Markup('<p class="note">{}</p>').format(Markup("<br>").join(said))
+    return note(Markup("<br>").join(sentences))
 
 
-def _table(dataset: str, rows: pd.DataFrame) -> Markup:
+def _table(dataset: str, lines: pd.DataFrame) -> Markup:
     """The accuracies as numbers, the best mean over the shares above 0 on top."""
-    lines = _lines(rows)
-    order = lines.loc[:, lines.columns > 0].mean(axis=1).sort_values(ascending=False, kind="stable").index
-    lines = lines.loc[order]
+    means = lines.loc[:, lines.columns > 0].mean(axis=1)
+    lines = lines.loc[means.sort_values(ascending=False, kind="stable").index]
     families = dict(zip(lines.index.get_level_values("model"), lines.index.get_level_values("family"), strict=True))
     lines = lines.droplevel(["condition", "family"]).rename(columns=lambda share: f"{100 * share:.0f} %")
-    table = chart.heatmap(lines, families, "accuracy by share of unknown pixels", f"accuracy with unknown pixels on {dataset}")
-    return Markup("<details><summary>The same as numbers, the best mean on top</summary>{}</details>").format(table)
+    table = heatmap(lines, families, "accuracy by share of missing pixels", f"accuracy with missing pixels on {dataset}")
+    return folded("The same as numbers, the best mean on top", table)

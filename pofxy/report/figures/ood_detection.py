@@ -1,19 +1,25 @@
-"""Outliers
+"""Out-of-distribution (OOD) detection
 
-Test images against images that are not of this data at all: can a model's score tell them apart? AUROC: 1, always; 0.5 (white),
-by chance; below that (orange), the score takes the outliers for the more ordinary ones. Likelihood asks which of the two is the
-more probable; typicality how far its probability is from that of train images, in either direction; softmax how sure a classifier
-is of its label; energy how large its scores are in all.
+How well a model's score separates test images from images of another distribution, as the area under the receiver operating
+characteristic (AUROC): 1 for perfect separation, 0.5 (white) for chance. Below 0.5 (orange), the score takes the OOD images for
+more ordinary than the test images. Likelihood: the log-likelihood of an image. Typicality: its distance from the mean
+log-likelihood of train images, in either direction. Max softmax: the confidence of a classifier in its label. Energy: the
+log-sum-exp of a classifier's scores.
 
-Below 0.5 in a column of likelihood is a known failure of densities of images: simple images are short in almost any code, however
-strange they are (E. Nalisnick and others, 2019).
+Values below 0.5 in a likelihood column are a known failure of densities of images: simple images have a high likelihood under
+almost any density, however unlike the data they are (E. Nalisnick et al., "Do deep generative models know what they don't know?",
+ICLR 2019).
 """
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
-from pofxy.report import chart
-from pofxy.report.wording import breakable
+from pofxy.report.charts.colors import FAMILY_COLORS, HEAT, shade
+from pofxy.report.charts.curves import families_of, mean_curves
+from pofxy.report.charts.layout import stack
+from pofxy.report.charts.tables import TIGHT, model_row, scrolling, upright_header
+from pofxy.report.study import Study
 
 ORDER = 47
 CURVES = {
@@ -22,61 +28,54 @@ CURVES = {
     "ood_softmax": "max softmax",
     "ood_energy": "energy",
 }
+# The score with the known failure.
 FAILING = "ood_likelihood"
-GOOD, BAD = chart.HEAT, chart.COLOURS["generative"]
-CELL, HEAD = "padding:6px 5px;text-align:center", "padding:6px 5px;vertical-align:bottom;font-size:12px"
-UPRIGHT = "writing-mode:vertical-rl;transform:rotate(180deg)"
+CHANCE = 0.5
+GOOD = HEAT
+BAD = FAMILY_COLORS["generative"]
+CELL = "padding:6px 5px;text-align:center"
+HEAD = "padding:6px 5px;vertical-align:bottom;font-size:12px"
 
 
-def ood_detection(study):
-    """A table and, where a density prefers the outliers, a sentence for each data set; None where no model was tested."""
-    parts = []
-    for dataset in study.datasets:
-        found = {name: rows for name in CURVES if len(rows := chart.curve(study, dataset, name))}
-        if found:
-            parts.append(chart.heading(study, dataset) + chart.stack(_table(dataset, found), _words(found.get(FAILING))))
-    return Markup("").join(parts) or None
+def ood_detection(study: Study, dataset: str) -> Markup | None:
+    """A table and, where densities were tested, whether they prefer the OOD images; None where no model was tested."""
+    curves = {curve: mean_curves(study, dataset, curve) for curve in CURVES}
+    curves = {curve: rows for curve, rows in curves.items() if len(rows)}
+    if not curves:
+        return None
+    return stack(_table(dataset, curves), _failures(curves[FAILING]) if FAILING in curves else None)
 
 
-def _table(dataset: str, found: dict) -> Markup:
-    """Models by kinds of outliers and scores, the best mean on top."""
-    families = {row.model: row.family for rows in found.values() for row in rows.itertuples()}
-    wide = {"index": "model", "columns": "condition", "values": "value", "sort": False}
-    tables = {name: rows.pivot_table(**wide) for name, rows in found.items()}
-    means = {model: np.mean([t.loc[model].mean() for t in tables.values() if model in t.index]) for model in families}
+def _table(dataset: str, curves: dict[str, pd.DataFrame]) -> Markup:
+    """AUROC of models by scores and kinds of OOD images, the best mean on top."""
+    families = families_of(pd.concat(curves.values()))
+    tables = [rows.pivot_table(index="model", columns="condition", values="value", sort=False) for rows in curves.values()]
+    means = {model: np.mean([table.loc[model].mean() for table in tables if model in table.index]) for model in families}
     order = sorted(families, key=lambda model: (families[model] == "reference", -means[model]))
     group = Markup('<th scope="colgroup" colspan="{}">{}</th>')
-    groups = Markup("").join(group.format(len(t.columns), CURVES[name]) for name, t in tables.items())
-    # Upright, so that every column is as narrow as its numbers.
-    head = Markup('<th scope="col" style="{}"><span style="{}">{}</span></th>')
-    heads = Markup("").join(head.format(HEAD, UPRIGHT, kind) for t in tables.values() for kind in t.columns)
-    line = Markup('<tr class="{}"><th scope="row" style="{}"><span class="family"></span>{}</th>{}</tr>')
-    rows = []
-    for model in order:
-        values = [t.at[model, kind] if model in t.index else np.nan for t in tables.values() for kind in t.columns]
-        rows.append(line.format(families[model], chart.TIGHT, breakable(model), Markup("").join(map(_cell, values))))
-    return Markup(
-        '<div class="scroll small" tabindex="0" role="region" aria-label="outliers on {}: AUROC"><table style="font-size:13px">'
-        '<thead><tr class="groups"><th></th>{}</tr><tr><th scope="col" style="{}">Model</th>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>"
-    ).format(dataset, groups, chart.TIGHT, heads, Markup("").join(rows))
+    groups = Markup("").join(group.format(len(table.columns), CURVES[curve]) for curve, table in zip(curves, tables))
+    kinds = Markup("").join(upright_header(kind, HEAD) for table in tables for kind in table.columns)
+    head = Markup('<tr class="groups"><th></th>{}</tr><tr><th scope="col" style="{}">Model</th>{}</tr>')
+    values = pd.concat([table.reindex(order) for table in tables], axis=1)
+    rows = [model_row(model, families[model], map(_cell, values.loc[model])) for model in order]
+    return scrolling(f"OOD detection on {dataset}: AUROC", head.format(groups, TIGHT, kinds), rows, "scroll small")
 
 
 def _cell(value: float) -> Markup:
     if not np.isfinite(value):
         return Markup('<td class="missing" style="{}"><span class="hidden">not measured</span></td>').format(CELL)
-    # Green above chance, orange below it; the darkest still bears dark letters.
-    opacity = round(255 * 0.75 * min(abs(value - 0.5) * 2, 1))
-    style = f"{CELL};background:{GOOD if value >= 0.5 else BAD}{opacity:02x}"
-    return Markup('<td class="number" style="{}">{}</td>').format(style, f"{value:.2f}")
+    # Green above chance, orange below it.
+    color = shade(GOOD if value >= CHANCE else BAD, min(abs(value - CHANCE) / CHANCE, 1))
+    return Markup('<td class="number" style="{};background:{}">{}</td>').format(CELL, color, f"{value:.2f}")
 
 
-def _words(rows) -> Markup | None:
-    """Which densities prefer which outliers, beyond the interval; None where no density was tested."""
-    if rows is None:
-        return None
-    fooled = rows[(rows["high"].fillna(rows["value"]) < 0.5) & (rows["family"] != "reference")]
-    if fooled.empty:
-        return Markup("<p>No density takes a kind of outliers for more probable than test images.</p>")
-    said = [f"{', '.join(found['model'])} ({kind})" for kind, found in fooled.groupby("condition", sort=False)]
-    return Markup("<p>The known failure: the outliers are more probable than the test images to {}.</p>").format("; ".join(said))
+def _failures(rows: pd.DataFrame) -> Markup:
+    """The densities that prefer OOD images to test images, beyond the interval, and which."""
+    failed = rows[(rows["high"].fillna(rows["value"]) < CHANCE) & (rows["family"] != "reference")]
+    if failed.empty:
+        return Markup("<p>No density assigns a higher likelihood to a kind of OOD images than to test images.</p>")
+    models = [f"{', '.join(preferred['model'])} ({kind})" for kind, preferred in failed.groupby("condition", sort=False)]
+    sentence = Markup(
+        "<p>The known failure: these densities assign a higher likelihood to OOD images than to test images: {}.</p>"
+    )
+    return sentence.format("; ".join(models))

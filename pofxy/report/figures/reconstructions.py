@@ -1,22 +1,18 @@
 """Reconstructions
 
-Test images as they are, and as they come back through the model's code. What is lost here cannot be in the code; what comes back
-sharper, or as another class, was put there by the decoder.
+Test images, and their reconstructions from the model's latents. What is missing in a reconstruction is not in the latents. What
+is sharper than the original, or of another class, was added by the decoder.
 """
 
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.gallery import gallery, model_pictures
+from pofxy.report.study import Study
 
 ORDER = 50
 PICTURE = "pictures/reconstructions.png"
 
 
-def reconstructions(study):
-    """A picture for each model that reconstructs; None where none does."""
-    parts = []
-    for dataset in study.datasets:
-        pictured = study.pictured(dataset, PICTURE)
-        pictures = [(model, family, study.picture(dataset, model, PICTURE), "") for model, family in pictured]
-        parts += [chart.heading(study, dataset) + chart.gallery(pictures, "reconstructions", "wide")] if pictures else []
-    return Markup("").join(parts) or None
+def reconstructions(study: Study, dataset: str) -> Markup | None:
+    """A picture per model that reconstructs; None where none does."""
+    return gallery(model_pictures(study, dataset, PICTURE), "reconstructions", "wide")

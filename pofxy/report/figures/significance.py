@@ -1,84 +1,85 @@
-"""Differences in accuracy
+"""Differences in accuracy and their significance
 
-By how many percentage points the model of the row is more accurate than that of the column; the most accurate stands first. A
-coloured cell with a bold number is a difference that chance in the test images hardly explains: blue where the row is ahead,
-orange where it is behind. A grey number may be chance. The test is McNemar's, exact: it looks at the images that only one of the
-two gets right. Its p-values are adjusted for the number of pairs by Holm's method. It compares the fitted models of each one's
-first seed; what another seed or other training images would change, it does not see.
+By how many percentage points the model of the row is more accurate than the model of the column; the most accurate comes first.
+Colored cells with a bold number are significant: blue where the row is better, orange where it is worse. Gray numbers may be due
+to chance. The test is McNemar's exact test, which uses the images that only one of the two models classifies correctly. Its
+p-values are adjusted for the number of pairs by Holm's method. It compares the trained models of each first seed, and does not
+see the variation due to another seed or other training images.
 """
 
 from itertools import combinations
 
+import numpy as np
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.colors import FAMILY_COLORS
+from pofxy.report.charts.layout import stack
+from pofxy.report.charts.tables import scrolling, upright_header
 from pofxy.report.significance import holm, mcnemar
-from pofxy.report.wording import breakable, number
+from pofxy.report.study import Study
+from pofxy.report.wording import breakable, number, p_text
 
 ORDER = 25
 LEVEL = 0.05
-AHEAD, BEHIND = chart.COLOURS["discriminative"], chart.COLOURS["generative"]
-UPRIGHT = "writing-mode:vertical-rl;transform:rotate(180deg)"
+AHEAD = FAMILY_COLORS["discriminative"]
+BEHIND = FAMILY_COLORS["generative"]
 CELL = "padding:5px 1px;text-align:center;vertical-align:bottom;font-size:11px"
 HEAD = "padding:4px 8px;font-size:12.5px"
 
 
-def significance(study):
-    """A square of all pairs for each data set; None where no two models classify."""
-    parts = [chart.heading(study, dataset) + drawn for dataset in study.datasets if (drawn := _square(study, dataset))]
-    return Markup("").join(parts) or None
-
-
-def _square(study, dataset: str) -> Markup | None:
-    found = study.classifiers(dataset)
-    if len(found) < 2:
+def significance(study: Study, dataset: str) -> Markup | None:
+    """A square of all pairs; None where no two models classify."""
+    classifiers = study.classifiers(dataset)
+    if len(classifiers) < 2:
         return None
     truth = study.truth(dataset)
-    right = {model: study.predictions(dataset, model, seed)[0] == truth for model, _, seed in found}
-    models = sorted(right, key=lambda model: -right[model].mean())
-    pairs = list(combinations(models, 2))
-    p = dict(zip(pairs, holm([mcnemar(right[a], right[b]) for a, b in pairs])))
-    apart = sum(value < LEVEL for value in p.values())
-    p |= {(b, a): value for (a, b), value in p.items()}
-    largest = right[models[0]].mean() - right[models[-1]].mean()
-    header = Markup('<th scope="col" style="{}"><span style="{}">{}</span></th>')
+    right = {model: study.predictions(dataset, model, seed)[0] == truth for model, _, seed in classifiers}
+    right = dict(sorted(right.items(), key=lambda pair: -pair[1].mean()))
+    pairs = list(combinations(right, 2))
+    p_values = dict(zip(pairs, holm(np.array([mcnemar(right[a], right[b]) for a, b in pairs]))))
+    significant = sum(p < LEVEL for p in p_values.values())
+    sentence = Markup("<p>{} of {} pairs differ significantly, on {} test images (adjusted p &lt; {:g}).</p>")
+    summary = sentence.format(significant, len(pairs), number(len(truth), 0), LEVEL)
+    return stack(summary, _square(dataset, right, p_values))
+
+
+def _square(dataset: str, right: dict[str, np.ndarray], p_values: dict[tuple[str, str], float]) -> Markup:
+    """A row and a column per model, the most accurate first; `right` says of each model which images it classifies correctly."""
+    accuracy = {model: correct.mean() for model, correct in right.items()}
+    largest = max(accuracy.values()) - min(accuracy.values())
+    p_values = p_values | {(b, a): p for (a, b), p in p_values.items()}
+    headers = Markup("").join(upright_header(name, CELL) for name in ("accuracy, %", *accuracy))
+    head = Markup('<tr><th scope="col" style="width:1%;{}">Model</th>{}</tr>').format(HEAD, headers)
     row = Markup('<tr><th scope="row" style="{}">{}</th><td style="{}"><span class="number">{}</span></td>{}</tr>')
     rows = [
         row.format(
             HEAD,
             breakable(a),
             CELL,
-            number(100 * right[a].mean(), 1),
-            Markup("").join(_cell(right[a].mean() - right[b].mean(), largest, p.get((a, b))) for b in models),
+            number(100 * accuracy[a], 1),
+            Markup("").join(_cell(accuracy[a] - accuracy[b], largest, p_values.get((a, b))) for b in accuracy),
         )
-        for a in models
+        for a in accuracy
     ]
-    return Markup(
-        "<p>{} of {} pairs are apart, on {} test images (adjusted p &lt; {:g}).</p>"
-        '<div class="scroll" tabindex="0" role="region" aria-label="differences in accuracy on {}"><table><thead><tr>'
-        '<th scope="col" style="width:1%;{}">Model</th>{}{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format(
-        apart,
-        len(pairs),
-        number(len(truth), 0),
-        LEVEL,
-        dataset,
-        HEAD,
-        header.format(CELL, UPRIGHT, "accuracy, %"),
-        Markup("").join(header.format(CELL, UPRIGHT, model) for model in models),
-        Markup("").join(rows),
-    )
+    return scrolling(f"differences in accuracy on {dataset}", head, rows)
 
 
-def _cell(ahead: float, largest: float, p: float | None) -> Markup:
-    """The cell of a pair: what the row is ahead, of at most `largest`, and its adjusted p-value; None for a model and itself."""
+def _cell(difference: float, largest: float, p: float | None) -> Markup:
+    """The cell of a pair.
+
+    Args:
+        difference: by how much the row is more accurate than the column.
+        largest: of all differences.
+        p: adjusted p-value; None for a model and itself.
+    """
     if p is None:
         return Markup('<td style="{};background:var(--wash)"></td>').format(CELL)
-    text = f"{100 * ahead:+.1f}".replace("-", "−") if ahead else "0.0"
+    text = f"{100 * difference:+.1f}".replace("-", "−") if difference else "0.0"
     if p < LEVEL:
-        colour = f"{AHEAD if ahead > 0 else BEHIND}{round(50 + 110 * abs(ahead) / largest):02x}"
-        cell = Markup('<td style="{};background:{}" title="adjusted p {}"><strong class="number">{}</strong></td>')
+        opacity = round(50 + 110 * abs(difference) / largest)
+        color = f"{AHEAD if difference > 0 else BEHIND}{opacity:02x}"
+        cell = Markup('<td style="{};background:{}" title="adjusted {}"><strong class="number">{}</strong></td>')
     else:
-        colour = "var(--muted)"
-        cell = Markup('<td style="{};color:{}" title="adjusted p {}"><span class="number">{}</span></td>')
-    return cell.format(CELL, colour, "< 0.001" if p < 0.001 else f"= {p:.2g}", text)
+        color = "var(--muted)"
+        cell = Markup('<td style="{};color:{}" title="adjusted {}"><span class="number">{}</span></td>')
+    return cell.format(CELL, color, p_text(p), text)

@@ -1,28 +1,24 @@
 """Training curves
 
-What each model minimised, epoch by epoch: solid on the train split, dashed on val, one line for each seed and objective. A dashed
-line that turns up while the solid one falls is overfitting; the parameters of its lowest point are the ones that were kept. Each
-panel has its own axis, since losses of different models are in different units. The two losses of an adversarial pair measure
-their balance, not their progress. Models without epochs (a closed form, a solver) have no panel.
+The loss that each model minimizes, by epoch: solid on the train split, dashed on val, one line per seed and objective. A dashed
+line that rises while the solid one falls is overfitting; the parameters of its lowest point are kept (early stopping). Each panel
+has its own axis, as losses of different models have different units. The two losses of an adversarial pair show their balance,
+not their progress. Models without epochs (a closed form, a solver) have no panel.
 """
 
 from markupsafe import Markup
 
-from pofxy.report import chart, histories
+from pofxy.report.charts.layout import grid
+from pofxy.report.histories import histories_of_models, history_panel
+from pofxy.report.study import Study
 
 ORDER = 60
 
 
-def training_curves(study):
-    """A panel for each model with a history; None where there is none."""
-    parts = []
-    for dataset in study.datasets:
-        panels = [
-            histories.panel(
-                model, f"training curves of {dataset}: {model}", found, [name for name in found[0] if name.endswith("loss")]
-            )
-            for model, found in histories.of_models(study, dataset).items()
-        ]
-        if panels:
-            parts.append(chart.heading(study, dataset) + chart.grid(panels))
-    return Markup("").join(parts) or None
+def training_curves(study: Study, dataset: str) -> Markup | None:
+    """A panel per model with a history; None where there is none."""
+    panels = []
+    for model, histories in histories_of_models(study, dataset).items():
+        losses = [name for name in histories[0] if name.endswith("loss")]
+        panels.append(history_panel(model, f"training curves of {dataset}: {model}", histories, losses))
+    return grid(panels)

@@ -1,30 +1,28 @@
-"""What each model learned
+"""What did each model learn? Visualizations of models
 
-A look inside: what a model keeps of the train split, or goes by when it decides. Below each picture stands what it shows; each
-has a scale of its own, so shades do not compare between models.
+What a model stores of the train split, or what its decision depends on. Below each picture stands what it shows. Each picture has
+its own scale, so shades of different models cannot be compared.
 """
 
 from markupsafe import Markup
 
-from pofxy.report import chart
+from pofxy.report.charts.gallery import gallery, model_pictures
+from pofxy.report.study import Study
 
 ORDER = 28
 PICTURE = "pictures/learned.png"
+# In evaluate.json: the caption of the picture.
+CAPTION = "learned"
 
 
-def visualizations(study):
-    """A picture and its caption for each model that shows what it learned; None where none does."""
-    parts = []
-    for dataset in study.datasets:
-        pictures = [
-            (model, family, study.picture(dataset, model, PICTURE), _caption(study, dataset, model))
-            for model, family in study.pictured(dataset, PICTURE)
-        ]
-        parts += [chart.heading(study, dataset) + chart.gallery(pictures, "what was learned", "wide own")] if pictures else []
-    return Markup("").join(parts) or None
+def visualizations(study: Study, dataset: str) -> Markup | None:
+    """A picture and its caption per model that has a visualization; None where none has."""
+    pictures = [
+        picture._replace(remark=_caption(study, dataset, picture.name)) for picture in model_pictures(study, dataset, PICTURE)
+    ]
+    return gallery(pictures, "what was learned", "wide own")
 
 
-def _caption(study, dataset: str, model: str) -> str:
+def _caption(study: Study, dataset: str, model: str) -> str:
     """What the model says of its picture, which is that of its first seed."""
-    seed = study.runs[(study.runs["dataset"] == dataset) & (study.runs["model"] == model)]["seed"].iloc[0]
-    return str(study.evaluation(dataset, model, seed).get("learned") or "")
+    return str(study.evaluation(dataset, model, study.first_seed(dataset, model)).get(CAPTION) or "")
