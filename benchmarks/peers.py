@@ -25,6 +25,7 @@ from torch import nn
 
 from pofxy.base.bayes import log_class_prior
 from pofxy.base.data import DataSpec, TrainingData, dequantize
+from pofxy.base.hyperparameters import build_model
 from pofxy.base.prediction import inference, predict_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.data.datasets import open_dataset
@@ -75,7 +76,7 @@ class Digits:
 def fitted(name: str, data: TrainingData, **settings):
     """One of our models, and the core-seconds of its fit."""
     seed_everything(SEED)
-    model = model_class("generative", name)(**settings)
+    model = build_model(model_class("generative", name), settings)
     with cost.stopwatch() as took:
         model.fit(data, Trainer())
     return model, took["core_seconds"]
