@@ -242,7 +242,7 @@ def test_samples_are_quantized_and_the_labels_follow_the_prior(name):
 def test_single_precision_agrees_with_double(name, shape):
     levels = None if len(shape) == 1 else 256
     if levels is None and name == "glow":
-        pytest.skip("it takes no tables")
+        pytest.skip("Glow takes no tables")
     model, x = perturbed(name, spec_of(shape, levels))
     points = model._dequantize(x)
     single = predict_batched(model, "log_joint", points).double()
@@ -286,7 +286,7 @@ def test_glow_rejects_a_table_and_real_nvp_takes_one_column():
 @of_both
 def test_few_examples_and_constant_pixels_give_finite_densities(name, levels):
     if levels is None and name == "glow":
-        pytest.skip("it takes no tables")
+        pytest.skip("Glow takes no tables")
     shape = (6,) if levels is None else (1, 4, 4)
     x = torch.zeros(3, *shape)
     y = torch.arange(3)

@@ -139,6 +139,6 @@ def test_dilations_grow_with_the_image():
     assert dilations(64, 64) == [1, 2, 4, 8, 16, 1, 2, 4, 8, 16]
 
 
-def test_a_table_is_refused_by_name():
+def test_a_table_is_rejected_by_name():
     with pytest.raises(ValueError, match="wine: PixelCNN models gray levels, and a table has none"):
         PixelCNN().build(DataSpec("wine", (13,), 3, None, tuple("abc")))
