@@ -199,8 +199,7 @@ class Moments:
         total: covariance about the mean of all images, (1, D, D).
         within: the mean covariance of the classes, weighted by their counts, (1, D, D). Where every class has a single image it
             would be 0 and carry no information; there it is the total covariance, its upper limit.
-        added_variance: variance that is added to every pixel. A uniform distribution over a bin of width h adds h^2 / 12, so this
-            fits the dequantized pixels without noise. It includes the floor.
+        added_variance: variance that is added to every pixel: that of dequantization, and the floor.
     """
 
     def __init__(self, data: TrainingData):
@@ -214,9 +213,16 @@ class Moments:
         self.total = class_covariances(self.x, torch.zeros_like(self.y), self.x.mean(0, keepdim=True))
         within = torch.einsum("k,kij->ij", self.counts / len(self.x), self.covariance)[None]
         self.within = within if (self.counts > 1).any() else self.total
-        bin_variance = 0.0 if data.spec.levels is None else 1 / (data.spec.levels - 1) ** 2 / 12
         floor = max(VARIANCE_FLOOR * float(self.total.diagonal(dim1=1, dim2=2).mean()), 1e-12)
-        self.added_variance = bin_variance + floor
+        self.added_variance = bin_variance(data.spec.levels) + floor
+
+
+def bin_variance(levels: int | None) -> float:
+    """The variance h^2 / 12 that uniform dequantization adds to a pixel, h = 1 / (L - 1); 0 for a table.
+
+    Adding it to a fitted variance fits the dequantized pixels without sampling noise.
+    """
+    return 0.0 if levels is None else 1 / (levels - 1) ** 2 / 12
 
 
 def class_covariances(x: Tensor, y: Tensor, mean: Tensor) -> Tensor:

@@ -79,15 +79,14 @@ class NormalizingFlow(BayesRuleMixin, nn.Module):
         self.log_prior = log_class_prior(data.y, data.spec.classes)
         self.preprocess.fit(data.x)
         self._initialize_from_data(data)
-        objective = Objective(
-            self._loss, self.parameters(), self.optimization.learning_rate, weight_decay=self.optimization.weight_decay
-        )
+        optimization = self.optimization
+        objective = Objective(self._loss, self.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay)
         trainer.run(
             self,
             data,
             [objective],
-            steps=self.optimization.steps,
-            batch=self.optimization.batch,
+            steps=optimization.steps,
+            batch=optimization.batch,
             validate=self._loss,
             bfloat16=True,
         )

@@ -72,15 +72,14 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
         for x in data.x.split(COUNTING_BATCH):
             counts = counts.scatter_add(1, self.levels_of(x).T, torch.ones(self.dimensions, len(x)))
         self.histogram.data = (counts / counts.sum(1, keepdim=True)).log()
-        objective = Objective(
-            self._loss, self.parameters(), self.optimization.learning_rate, weight_decay=self.optimization.weight_decay
-        )
+        optimization = self.optimization
+        objective = Objective(self._loss, self.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay)
         trainer.run(
             self,
             data,
             [objective],
-            steps=self.optimization.steps,
-            batch=self.optimization.batch,
+            steps=optimization.steps,
+            batch=optimization.batch,
             validate=self._validation_loss,
             bfloat16=True,
         )

@@ -115,10 +115,9 @@ class DeepBoltzmann(BoltzmannMachine):
         self.mean = (binarize(data.x).sum(0) + 0.5) / (len(data.x) + 1)
         self.log_prior = log_class_prior(data.y, self.classes)
         self._initialize_from_class_means(data)
-        objective = Objective(
-            self._loss, self.parameters(), self.optimization.learning_rate, weight_decay=self.optimization.weight_decay
-        )
-        trainer.run(self, data, [objective], steps=self.optimization.steps, batch=self.optimization.batch)
+        optimization = self.optimization
+        objective = Objective(self._loss, self.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay)
+        trainer.run(self, data, [objective], steps=optimization.steps, batch=optimization.batch)
         self.label_bias = -self.log_z_by_class()
 
     def log_joint_unnormalized(self, x: Tensor) -> Tensor:

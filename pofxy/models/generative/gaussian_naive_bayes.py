@@ -23,6 +23,7 @@ from pofxy.base.bayes import BayesRuleMixin, log_class_prior
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
+from pofxy.nets.gaussian import bin_variance
 
 
 class GaussianNaiveBayes(BayesRuleMixin, nn.Module):
@@ -58,14 +59,12 @@ class GaussianNaiveBayes(BayesRuleMixin, nn.Module):
         x = data.x.flatten(1).double()  # (N, D)
         classes = range(data.spec.classes)
         counts = torch.bincount(data.y, minlength=data.spec.classes)
-        # A uniform distribution over a bin of width h adds h^2 / 12 to the variance: a fit to dequantized pixels without noise.
-        bin_variance = 0.0 if data.spec.levels is None else 1 / (data.spec.levels - 1) ** 2 / 12
         self.log_prior = log_class_prior(data.y, data.spec.classes)
         self.mean = torch.stack([x[data.y == k].mean(0) for k in classes]).to(self.mean.dtype)  # (K, D)
         variance = torch.stack([x[data.y == k].var(0, correction=0) for k in classes])
         within = (counts[:, None] * variance).sum(0) / counts.sum()  # (D,)
         floor = max(self.smoothing * float(x.var(0, correction=0).max()), 1e-9)
-        variance = (1 - self.shrinkage) * variance + self.shrinkage * within + bin_variance + floor
+        variance = (1 - self.shrinkage) * variance + self.shrinkage * within + bin_variance(data.spec.levels) + floor
         self.variance = variance.to(self.variance.dtype)
 
     def log_joint(self, x: Tensor) -> Tensor:

@@ -116,9 +116,14 @@ class Glow(NormalizingFlow):
 
 
 class Squeeze(nn.Module):
-    """Rectangles of pixels, whose sides `factors` divide the image's, become channels of one location (RealNVP, section 3.6)."""
+    """Rectangles of pixels become channels of one location (RealNVP, section 3.6).
 
-    def __init__(self, shape, factors):
+    Args:
+        shape: (C, H, W) of the input.
+        factors: height a and width b of a rectangle; they divide H and W.
+    """
+
+    def __init__(self, shape: tuple[int, ...], factors: list[int]):
         super().__init__()
         self.shape = shape
         self.factors = factors
@@ -139,9 +144,12 @@ class ActNorm(nn.Module):
     """A scale and a shift for each channel, initialized so that the first batch has mean 0 and variance 1 (section 3.1).
 
     They are parameters: a saved model and a checkpoint contain them, and no flag is needed for whether they were initialized.
+
+    Args:
+        shape: (C, H, W) of the input.
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape: tuple[int, ...]):
         super().__init__()
         self.shape = shape
         self.log_scale = nn.Parameter(torch.zeros(shape[0]))
@@ -164,12 +172,16 @@ class ActNorm(nn.Module):
 
 
 class InvertibleConvolution(nn.Module):
-    """The invertible 1 x 1 convolution, W = P L (U + diag d), initialized as a random rotation (section 3.2, eq. 10)."""
+    """The invertible 1 x 1 convolution, W = P L (U + diag d), initialized as a random rotation (section 3.2, eq. 10).
+
+    Args:
+        shape: (C, H, W) of the input.
+    """
 
     permutation: Tensor
     sign: Tensor
 
-    def __init__(self, shape):
+    def __init__(self, shape: tuple[int, ...]):
         super().__init__()
         self.shape = shape
         channels = shape[0]
@@ -206,7 +218,7 @@ class AffineCoupling(nn.Module):
         net: (N, first, H, W) -> (N, 2 (C - first), H, W).
     """
 
-    def __init__(self, shape, first, net):
+    def __init__(self, shape: tuple[int, ...], first: int, net: nn.Module):
         super().__init__()
         self.shape = shape
         self.sizes = (first, shape[0] - first)
@@ -231,9 +243,13 @@ class AffineCoupling(nn.Module):
 
 
 class Split(nn.Module):
-    """Half of the channels leaves the flow, after a coupling layer conditioned on the other half (RealNVP, section 3.6)."""
+    """Half of the channels leaves the flow, after a coupling layer conditioned on the other half (RealNVP, section 3.6).
 
-    def __init__(self, shape):
+    Args:
+        shape: (C, H, W) of the input.
+    """
+
+    def __init__(self, shape: tuple[int, ...]):
         super().__init__()
         self.shape = shape
         first = shape[0] - shape[0] // 2
@@ -253,9 +269,16 @@ class Split(nn.Module):
 
 
 class CouplingNet(nn.Module):
-    """The net of a coupling layer: 3 x 3, 1 x 1 and 3 x 3 convolutions, with a bias for each location."""
+    """The net of a coupling layer: 3 x 3, 1 x 1 and 3 x 3 convolutions, with a bias for each location.
 
-    def __init__(self, shape, first, hidden, dropout):
+    Args:
+        shape: (C, H, W) of the coupling layer's input.
+        first: channels that the net sees.
+        hidden: channels of the hidden layers.
+        dropout: share of them that are dropped at each location.
+    """
+
+    def __init__(self, shape: tuple[int, ...], first: int, hidden: int, dropout: float):
         super().__init__()
         self.dropout = Dropout(dropout)
         self.enter = nn.Conv2d(first, hidden, 3, padding=1)

@@ -26,6 +26,7 @@ from pofxy.base.bayes import BayesRuleMixin, log_class_prior
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
+from pofxy.nets.gaussian import bin_variance
 
 # Images of each class at once in EM: the arrays of states stay in the processor's cache.
 BATCH = 64
@@ -109,9 +110,8 @@ class HiddenMarkovModel(BayesRuleMixin, nn.Module):
         # Classes with fewer images are padded, and the padding has weight 0.
         index = nn.utils.rnn.pad_sequence(of_class, batch_first=True)  # (K, n)
         weight = (torch.arange(index.shape[1]) < counts[:, None]).double()
-        # A uniform distribution over a bin of width h adds h^2 / 12 to the variance: noise that need not be sampled.
         floor = max(self.smoothing * float(data.x.var(0, correction=0).max()), 1e-9)
-        noise = 1 / (data.spec.levels - 1) ** 2 / 12 + floor
+        noise = bin_variance(data.spec.levels) + floor
         rows = self._rows(data.x)[0].unflatten(0, (-1, len(data.x)))  # (T N, E) -> (T, N, E)
         prior = self._initialize(rows, of_class, noise)
         for _ in range(self.iterations):

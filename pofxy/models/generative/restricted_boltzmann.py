@@ -107,10 +107,9 @@ class RestrictedBoltzmann(BoltzmannMachine):
         self.mean = torch.cat([white, self.base_logits[self.pixels :].exp()])
         self._initialize_from_class_means(data)
         self.chains = self.with_labels(self.base_sample(len(self.chains)), self.chain_labels)
-        objective = Objective(
-            self._loss, self.parameters(), self.optimization.learning_rate, weight_decay=self.optimization.weight_decay
-        )
-        trainer.run(self, data, [objective], steps=self.optimization.steps, batch=self.optimization.batch)
+        optimization = self.optimization
+        objective = Objective(self._loss, self.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay)
+        trainer.run(self, data, [objective], steps=optimization.steps, batch=optimization.batch)
         self.label_bias = -self.log_z_by_class()
 
     def log_joint_unnormalized(self, x: Tensor) -> Tensor:
