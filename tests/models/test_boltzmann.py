@@ -65,7 +65,9 @@ def states(model):
 @torch.no_grad()
 def exact_log_joint(model):
     """log p(x, y) + log Z of every image by a sum over all hidden units, (512, 3): from the energy as the docstring has it."""
-    model, x, classes = copy.deepcopy(model).double(), IMAGES.flatten(1).double(), torch.eye(3, dtype=torch.float64)
+    model = copy.deepcopy(model).double()
+    x = IMAGES.flatten(1).double()
+    classes = torch.eye(3, dtype=torch.float64)
     if isinstance(model, RestrictedBoltzmann):
         h = all_binary(model.hidden).double()
         bias = model.base_logits + torch.cat([model.pixel_bias, model.label_bias])
@@ -75,7 +77,8 @@ def exact_log_joint(model):
             hidden_term = (h @ model.hidden_bias) + (s - model.mean) @ model.weight.T @ h.T  # (512, 2^H)
             log_joint.append(s @ bias + hidden_term.logsumexp(1))
         return torch.stack(log_joint, 1)
-    h, g = all_binary(model.hidden).double(), all_binary(model.top).double()
+    h = all_binary(model.hidden).double()
+    g = all_binary(model.top).double()
     bias = (model.upward_bias + model.downward_bias + model.hidden_mean.logit()) / 2
     x_term = x @ (model.mean.logit() + model.pixel_bias)
     xh_term = (h @ bias) + (x - model.mean) @ model.weight.T @ h.T  # (512, 2^H)
@@ -107,7 +110,8 @@ def test_the_restricted_machine_has_an_exact_unnormalized_mass(fitted):
 
 def test_the_deep_machine_has_a_tight_lower_bound_of_its_mass(fitted):
     model = fitted(DeepBoltzmann)
-    exact, bound = exact_log_joint(model), predict_batched(model, "log_joint_unnormalized", IMAGES).double()
+    exact = exact_log_joint(model)
+    bound = predict_batched(model, "log_joint_unnormalized", IMAGES).double()
     gap = exact - bound
     assert gap.min() > -1e-4
     mass = (exact.flatten() - exact.logsumexp((0, 1))).exp()
@@ -130,7 +134,8 @@ def test_annealed_importance_sampling_estimates_the_normalizer(kind, fitted):
 @pytest.mark.parametrize("beta", [0.5, 1.0])
 @BOTH
 def test_a_gibbs_step_leaves_the_distribution_invariant(kind, beta, fitted):
-    model, n = fitted(kind), 100_000
+    model = fitted(kind)
+    n = 100_000
     all_states = states(model)
     seed_everything(2)
     with inference(model):

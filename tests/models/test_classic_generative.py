@@ -24,7 +24,8 @@ ALL = [BernoulliNaiveBayes, CategoricalNaiveBayes, KernelDensity, HiddenMarkovMo
 @pytest.fixture(scope="module")
 def digits():
     x, y = load_digits(return_X_y=True)
-    x, y = torch.from_numpy(x).float().view(-1, 1, 8, 8) / 16, torch.from_numpy(y).long()
+    x = torch.from_numpy(x).float().view(-1, 1, 8, 8) / 16
+    y = torch.from_numpy(y).long()
     spec = DataSpec("digits", (1, 8, 8), 10, 17, tuple("0123456789"))
     return TrainingData(spec, x[:900], y[:900], x[900:1200], y[900:1200])
 

@@ -53,7 +53,8 @@ def digits():
 
     images, y = load_digits(return_X_y=True)
     spec = DataSpec("digits", (1, 8, 8), 10, 17, tuple("0123456789"))
-    x, y = torch.from_numpy(images).float().view(-1, 1, 8, 8) / 16, torch.from_numpy(y)
+    x = torch.from_numpy(images).float().view(-1, 1, 8, 8) / 16
+    y = torch.from_numpy(y)
     return TrainingData(spec, x[:1000], y[:1000], x[1000:1200], y[1000:1200]), (x[1200:], y[1200:])
 
 
@@ -178,7 +179,8 @@ def test_each_row_may_have_other_known_pixels(model):
 def test_inpainting_gives_the_conditional_mean(model):
     """By the precision matrix, mu_u - P_uu^-1 P_uo (x_o - mu_o), which is not the formula that the model uses."""
     x = rows(40, seed=9)[0].double()
-    seen, unseen = [0, 2, 4], [1, 3]
+    seen = [0, 2, 4]
+    unseen = [1, 3]
     known = torch.zeros(40, 5)
     known[:, seen] = 1
     posterior = []
@@ -300,7 +302,8 @@ def test_a_few_images_of_each_class_are_far_better_than_chance(name, images, dig
 
 @pytest.mark.parametrize("name", NAMES)
 def test_data_without_variance_have_finite_densities(name):
-    x, y = torch.full((6, 5), 0.3), torch.arange(6) % 3
+    x = torch.full((6, 5), 0.3)
+    y = torch.arange(6) % 3
     model = fitted_with_defaults(name, TrainingData(TABLE, x, y, x, y))
     assert predict_batched(model, "log_joint", rows(10)[0]).isfinite().all() and sample_batched(model, 5).isfinite().all()
 

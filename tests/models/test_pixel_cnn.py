@@ -65,7 +65,8 @@ def test_a_number_changes_only_the_distributions_of_those_after_it(shape):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_stepwise_logits_from_caches_equal_the_logits(shape):
     model = untrained(shape)
-    q, y = torch.randint(0, 5, (7, model.dimensions)), torch.arange(7) % 3
+    q = torch.randint(0, 5, (7, model.dimensions))
+    y = torch.arange(7) % 3
     with torch.inference_mode():
         steps = model.stepwise_logits(y)
         logits = [next(steps), *(steps.send(q[:, d]) for d in range(model.dimensions - 1))]
@@ -123,7 +124,8 @@ def test_the_rest_of_an_image_is_sampled_from_its_exact_conditional(fitted, know
     observed = [*counts[likely].double(), float(counts[~likely].sum())]
     expected = [*(3000 * mass[likely]), 3000 * float(mass[~likely].sum())]
     if likely.all():
-        observed, expected = observed[:-1], expected[:-1]
+        observed = observed[:-1]
+        expected = expected[:-1]
     assert chisquare(observed, expected).pvalue > 1e-3
 
 

@@ -131,7 +131,8 @@ def test_each_order_of_made_is_a_distribution_and_the_model_is_their_mean(fit):
     model = fit("made")
     grid = all_binary_images()
     with torch.no_grad():
-        q, y = model.levels_of(grid), torch.zeros(512, dtype=torch.long)
+        q = model.levels_of(grid)
+        y = torch.zeros(512, dtype=torch.long)
         masses = torch.stack([model._log_mass(q, y, order).double().exp() for order in range(model.orders)])
         torch.testing.assert_close(masses.sum(1), torch.ones(model.orders).double(), atol=1e-5, rtol=0)
         torch.testing.assert_close(masses.mean(0), model.log_conditional(grid, y).double().exp(), atol=1e-6, rtol=1e-4)
