@@ -321,9 +321,9 @@ def _make_scores(whose: tuple, scores: dict[str, Score], models: dict[str, Model
     for name, (value, half, estimator, bound) in scores.items():
         metric, _, split = name.partition(" ")
         value += rng.normal() * half / 3 if half else 0
-        known = catalog.metrics()[metric].constants
+        known = catalog.metrics()[metric]
         interval = (value - half, value + half)
-        provenance = (known["HIGHER_IS_BETTER"], known["UNIT"], estimator, bound, split or "test", SCORED)
+        provenance = (known.higher_is_better, known.unit, estimator, bound, split or "test", SCORED)
         rows.append((*whose, metric, value, *interval, *provenance, "" if split else _normalized(metric, value, models)))
     return rows
 

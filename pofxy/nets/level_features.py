@@ -1,11 +1,11 @@
-"""What a net is told of a grey level: its value, and features that are learned for it, since grey levels are names, too."""
+"""Input features of a gray level: its value and a learned embedding, because levels are categories as well as numbers."""
 
 import torch
 from torch import Tensor, nn
 
 
 class LevelFeatures(nn.Module):
-    """Value, from -1 to 1, and embedding of a level.
+    """The value of a level, scaled to -1..1, beside an embedding of it.
 
     Args:
         levels: L.

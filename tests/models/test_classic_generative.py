@@ -1,4 +1,4 @@
-"""Naive Bayes over masses, kernel densities, hidden Markov models: against scikit-learn, hmmlearn, quadrature, enumeration."""
+"""Discrete naive Bayes, kernel densities and hidden Markov models, against scikit-learn, hmmlearn, quadrature and enumeration."""
 
 import itertools
 import math
@@ -24,13 +24,14 @@ ALL = [BernoulliNaiveBayes, CategoricalNaiveBayes, KernelDensity, HiddenMarkovMo
 @pytest.fixture(scope="module")
 def digits():
     x, y = load_digits(return_X_y=True)
-    x, y = torch.from_numpy(x).float().view(-1, 1, 8, 8) / 16, torch.from_numpy(y).long()
+    x = torch.from_numpy(x).float().view(-1, 1, 8, 8) / 16
+    y = torch.from_numpy(y).long()
     spec = DataSpec("digits", (1, 8, 8), 10, 17, tuple("0123456789"))
     return TrainingData(spec, x[:900], y[:900], x[900:1200], y[900:1200])
 
 
 def images(shape, levels, n=120, classes=3, shares=None, seed=0):
-    """Random images in which neighbours are alike and classes differ; every class has one. Val is train."""
+    """Random images of classes that differ, at least one per class; the pixels of an image are correlated. Val is train."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.cat([torch.arange(classes), torch.multinomial(torch.tensor(shares or [1.0] * classes), n - classes, True)])
     x = torch.rand(n, *shape, generator=generator) * 0.6 + 0.2 * torch.rand(n, 1, 1, 1, generator=generator)
@@ -47,40 +48,40 @@ def fitted(model, data):
 
 def every_image(shape, levels):
     """All levels^D images, (levels^D, C, H, W)."""
-    grey = torch.arange(levels) / (levels - 1)
-    return torch.cartesian_prod(*[grey] * math.prod(shape)).view(-1, *shape)
+    values = torch.arange(levels) / (levels - 1)
+    return torch.cartesian_prod(*[values] * math.prod(shape)).view(-1, *shape)
 
 
-def test_bernoulli_naive_bayes_is_scikit_learns(digits):
+def test_bernoulli_naive_bayes_equals_scikit_learns(digits):
     from sklearn.naive_bayes import BernoulliNB
 
     theirs = BernoulliNB(alpha=0.7, binarize=None).fit((digits.x >= 0.5).flatten(1).numpy(), digits.y.numpy())
     expected = torch.from_numpy(theirs._joint_log_likelihood((digits.x_val >= 0.5).flatten(1).numpy().astype(float)))
-    found = predict_batched(fitted(BernoulliNaiveBayes(0.7), digits), "log_joint", digits.x_val)
-    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0)
+    log_joint = predict_batched(fitted(BernoulliNaiveBayes(0.7), digits), "log_joint", digits.x_val)
+    torch.testing.assert_close(log_joint.double(), expected, rtol=1e-6, atol=0)
 
 
-def test_categorical_naive_bayes_is_scikit_learns(digits):
+def test_categorical_naive_bayes_equals_scikit_learns(digits):
     from sklearn.naive_bayes import CategoricalNB
 
     train, val = ((x * 16).round().long().flatten(1).numpy() for x in (digits.x, digits.x_val))
     theirs = CategoricalNB(alpha=0.3, min_categories=17).fit(train, digits.y.numpy())
-    found = predict_batched(fitted(CategoricalNaiveBayes(0.3, pooling=0.0), digits), "log_joint", digits.x_val)
-    torch.testing.assert_close(found.double(), torch.from_numpy(theirs._joint_log_likelihood(val)), rtol=1e-6, atol=0)
+    log_joint = predict_batched(fitted(CategoricalNaiveBayes(0.3, pooling=0.0), digits), "log_joint", digits.x_val)
+    torch.testing.assert_close(log_joint.double(), torch.from_numpy(theirs._joint_log_likelihood(val)), rtol=1e-6, atol=0)
 
 
-def test_pooling_adds_images_that_are_spread_as_those_of_all_classes():
+def test_pooling_adds_pseudo_images_with_the_histograms_of_all_classes():
     data = images((1, 2, 2), 4)
     model = fitted(CategoricalNaiveBayes(smoothing=0.5, pooling=3.0), data)
     levels = (data.x * 3).round().long().flatten(1)
     own = torch.stack([(levels[data.y == 1] == level).sum(0) for level in range(4)])  # (L, D)
-    everyone = torch.stack([(levels == level).sum(0) for level in range(4)]) / len(levels)
-    expected = (own + 0.5 + 3 * everyone) / (int((data.y == 1).sum()) + 4 * 0.5 + 3)
+    all_classes = torch.stack([(levels == level).sum(0) for level in range(4)]) / len(levels)
+    expected = (own + 0.5 + 3 * all_classes) / (int((data.y == 1).sum()) + 4 * 0.5 + 3)
     torch.testing.assert_close(model.log_mass.exp().view(4, 4, 3)[..., 1].T, expected)
 
 
 @pytest.mark.parametrize(("model", "levels"), [(BernoulliNaiveBayes(), 2), (CategoricalNaiveBayes(), 3)])
-def test_a_mass_sums_to_one_over_all_images_and_a_marginal_is_a_sum_over_what_is_unknown(model, levels):
+def test_a_mass_sums_to_one_and_a_marginal_is_a_sum_over_the_unknown_pixels(model, levels):
     shape = (1, 3, 3) if levels == 2 else (2, 2, 2)
     fitted(model, images(shape, levels, shares=[0.5, 0.3, 0.2]))
     grid = every_image(shape, levels)
@@ -88,77 +89,78 @@ def test_a_mass_sums_to_one_over_all_images_and_a_marginal_is_a_sum_over_what_is
     torch.testing.assert_close(joint.exp().sum(0), model.log_prior.double().exp(), rtol=1e-5, atol=0)
     known = torch.rand(shape, generator=torch.Generator().manual_seed(1)) < 0.5
     for x in grid[::37]:
-        alike = ((grid == x) | ~known).flatten(1).all(1)
+        same = ((grid == x) | ~known).flatten(1).all(1)
         hidden = torch.where(known, x, math.nan)[None]
-        found = predict_batched(model, "log_joint_known", hidden, known[None])[0]
-        torch.testing.assert_close(found.double(), joint[alike].logsumexp(0), rtol=1e-5, atol=1e-5)
+        marginal = predict_batched(model, "log_joint_known", hidden, known[None])[0]
+        torch.testing.assert_close(marginal.double(), joint[same].logsumexp(0), rtol=1e-5, atol=1e-5)
         # The posterior mean of the unknown pixels, by Bayes' rule over the images that agree with the known ones.
-        weight = joint[alike].logsumexp(1).softmax(0).float()
-        mean = torch.einsum("m,mchw->chw", weight, grid[alike])
+        weight = joint[same].logsumexp(1).softmax(0).float()
+        mean = torch.einsum("m,mchw->chw", weight, grid[same])
         torch.testing.assert_close(predict_batched(model, "inpaint", hidden, known[None])[0], torch.where(known, x, mean))
 
 
-def test_a_grey_image_is_scored_as_its_binary_one(digits):
+def test_a_gray_image_is_scored_as_its_binary_one(digits):
     model = fitted(BernoulliNaiveBayes(), digits)
     binary = (digits.x_val >= 0.5).float()
     assert torch.equal(model.log_joint(digits.x_val), model.log_joint(binary))
     assert set(model.sample(20).unique().tolist()) == {0.0, 1.0}
 
 
-def test_a_kernel_density_is_scikit_learns(digits):
+def test_a_kernel_density_equals_scikit_learns(digits):
     from sklearn.neighbors import KernelDensity as Theirs
 
     model = fitted(KernelDensity(), digits)
-    found = predict_batched(model, "log_joint", digits.x_val[:60])
+    log_joint = predict_batched(model, "log_joint", digits.x_val[:60])
     for k in range(10):
         rows = digits.x[digits.y == k].flatten(1).double().numpy()
         # One leaf: with its tree of many, scikit-learn 1.9 is 100 nats off where a point is far from all rows.
         theirs = Theirs(bandwidth=float(model.bandwidth), leaf_size=len(rows)).fit(rows)
         theirs = theirs.score_samples(digits.x_val[:60].flatten(1).double().numpy())
         expected = torch.from_numpy(theirs + math.log(len(rows) / len(digits.x)))
-        torch.testing.assert_close(found[:, k].double(), expected, rtol=1e-5, atol=1e-3)
+        torch.testing.assert_close(log_joint[:, k].double(), expected, rtol=1e-5, atol=1e-3)
 
 
-def test_the_bandwidth_is_the_one_under_which_val_is_most_likely(digits):
+def test_the_bandwidth_maximizes_the_validation_likelihood(digits):
     model = fitted(KernelDensity(), digits)
     points = dequantize(digits.x_val, 17)
-    own = []
+    scores = []
     for factor in (0.5, 0.8, 1.0, 1.25, 2.0):
         model.bandwidth = model.bandwidth * factor
-        own.append(float(model.log_joint(points).gather(1, digits.y_val[:, None]).mean()))
+        scores.append(float(model.log_joint(points).gather(1, digits.y_val[:, None]).mean()))
         model.bandwidth = model.bandwidth / factor
-    assert own[0] < own[1] < own[2] > own[3] > own[4]
+    assert scores[0] < scores[1] < scores[2] > scores[3] > scores[4]
 
 
 @pytest.mark.parametrize("known", [(True, False), (False, True)])
 def test_the_marginals_and_means_of_a_kernel_density_are_integrals(known):
     data = images((1, 1, 2), 9, n=40, shares=[0.5, 0.3, 0.2])
-    model, known = fitted(KernelDensity(), data), torch.tensor(known).view(1, 1, 1, 2)
+    model = fitted(KernelDensity(), data)
+    known = torch.tensor(known).view(1, 1, 1, 2)
     line = torch.linspace(-2, 3, 4001, dtype=torch.float64)
     step = float(line[1] - line[0])
     for x in data.x[:4].double():
         joint = model.log_joint(torch.where(known, x, line[:, None, None, None]))  # (G, K)
-        found = model.log_joint_known(torch.where(known, x, math.nan), known)[0]
-        torch.testing.assert_close(found, joint.logsumexp(0) + math.log(step), rtol=1e-6, atol=1e-6)
+        marginal = model.log_joint_known(torch.where(known, x, math.nan), known)[0]
+        torch.testing.assert_close(marginal, joint.logsumexp(0) + math.log(step), rtol=1e-6, atol=1e-6)
         mean = float(joint.logsumexp(1).softmax(0) @ line)
         assert float(model.inpaint(x[None], known)[~known]) == pytest.approx(min(max(mean, 0), 1), abs=1e-6)
 
 
-def test_a_kernel_density_of_a_table_is_chosen_and_drawn():
+def test_a_kernel_density_of_a_table_classifies_and_samples():
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(600) % 2
     x = 0.3 + 0.06 * torch.randn(600, 3, generator=generator) + 0.3 * y[:, None]
     data = TrainingData(DataSpec("table", (3,), 2, None, ("a", "b")), x[:400], y[:400], x[400:], y[400:])
     model = fitted(KernelDensity(), data)
     assert (predict_batched(model, "predict", data.x_val) == data.y_val).float().mean() > 0.95
-    drawn = model.sample(4000, torch.ones(4000, dtype=torch.long))
+    samples = model.sample(4000, torch.ones(4000, dtype=torch.long))
     rows = data.x[data.y == 1]
-    torch.testing.assert_close(drawn.mean(0), rows.mean(0), rtol=0, atol=0.006)
-    torch.testing.assert_close(drawn.var(0), rows.var(0) + model.bandwidth**2, rtol=0.1, atol=0)
+    torch.testing.assert_close(samples.mean(0), rows.mean(0), rtol=0, atol=0.006)
+    torch.testing.assert_close(samples.var(0), rows.var(0) + model.bandwidth**2, rtol=0.1, atol=0)
 
 
 def random_chain(shape=(1, 4, 3), parts=2, variants=2, reach=2, classes=2):
-    """A hidden Markov model of random laws, in float64."""
+    """A hidden Markov model with random parameters, in float64."""
     model = HiddenMarkovModel(parts=parts, variants=variants, reach=reach)
     model.build(DataSpec("made", shape, classes, 5, tuple("abc"[:classes])))
     model.double()
@@ -175,7 +177,7 @@ def random_chain(shape=(1, 4, 3), parts=2, variants=2, reach=2, classes=2):
 
 
 def between_states(model):
-    """p(state | state before), (K, S, S): what hmmlearn calls transmat_."""
+    """p(state | state before), (K, S, S), which hmmlearn calls transmat_."""
     classes, parts, variants, steps, _ = model.transition.shape
     full = torch.zeros(classes, parts, variants, parts, variants, dtype=model.transition.dtype)
     for part, step in itertools.product(range(parts), range(steps)):
@@ -217,7 +219,7 @@ def test_the_forward_algorithm_sums_over_every_path(shape, parts, variants, reac
 
 
 def hmmlearns(model, k, iterations=0):
-    """hmmlearn's model of class k with our laws; as many iterations of EM without priors."""
+    """hmmlearn's model of class k with our parameters, and so many iterations of EM without priors."""
     hmm = pytest.importorskip("hmmlearn.hmm")
     theirs = hmm.GaussianHMM(
         model.mean.shape[1],
@@ -236,25 +238,25 @@ def hmmlearns(model, k, iterations=0):
     return theirs
 
 
-def test_the_log_likelihood_is_hmmlearns():
+def test_the_log_likelihood_equals_hmmlearns():
     model = random_chain((3, 8, 5), parts=4, variants=3)
     x = torch.rand(5, 3, 8, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = model.log_joint(x) - model.log_prior
+    log_likelihood = model.log_joint(x) - model.log_prior
     for k in range(2):
         theirs = hmmlearns(model, k)
         expected = [theirs.score(image.transpose(0, 1).flatten(1).numpy()) for image in x]
-        np.testing.assert_allclose(found[:, k].numpy(), expected, rtol=1e-6)
+        np.testing.assert_allclose(log_likelihood[:, k].numpy(), expected, rtol=1e-6)
 
 
-def unregularised(iterations):
+def unregularized(iterations):
     return HiddenMarkovModel(
         parts=2, variants=2, iterations=iterations, transition_rows=0.0, mean_rows=0.0, variance_rows=0.0, smoothing=0.0
     )
 
 
-def test_em_takes_the_steps_of_hmmlearns():
+def test_em_takes_the_same_steps_as_hmmlearns():
     data = images((1, 5, 3), 2**16, n=80, classes=2)  # so many levels that the bins have no width
-    first, third = (fitted(unregularised(iterations), data) for iterations in (1, 4))
+    first, third = (fitted(unregularized(iterations), data) for iterations in (1, 4))
     for k in range(2):
         theirs = hmmlearns(first, k, iterations=3)
         rows = data.x[data.y == k, 0].double()
@@ -267,34 +269,35 @@ def test_em_takes_the_steps_of_hmmlearns():
 
 def test_em_never_lowers_the_likelihood():
     data = images((1, 5, 3), 2**16, n=80, classes=2)
-    found = []
+    likelihoods = []
     for iterations in range(9):
-        model = fitted(unregularised(iterations), data)
-        found.append(float(predict_batched(model, "log_joint", data.x).gather(1, data.y[:, None]).mean()))
-    assert np.all(np.diff(found) > -1e-5) and found[-1] > found[0] + 1
+        model = fitted(unregularized(iterations), data)
+        likelihoods.append(float(predict_batched(model, "log_joint", data.x).gather(1, data.y[:, None]).mean()))
+    assert np.all(np.diff(likelihoods) > -1e-5) and likelihoods[-1] > likelihoods[0] + 1
 
 
-def test_em_never_lowers_the_posterior_of_laws_with_priors():
-    """The mean log p(noisy images, laws): Dirichlet laws of transitions, normal inverse-gamma laws of means and variances."""
+def test_em_never_lowers_the_posterior_with_priors():
+    """Mean log p(noisy images, parameters): Dirichlet priors of transitions, normal inverse-gamma ones of means and variances."""
     data = images((1, 5, 3), 9, n=60, classes=2)
     noise = 1 / 8**2 / 12 + 0.1 * float(data.x.var(0, correction=0).max())
     settings = {"parts": 2, "variants": 2, "transition_rows": 0.2, "mean_rows": 0.7, "variance_rows": 2.0, "smoothing": 0.1}
     averages = torch.stack([data.x[data.y == k, 0].mean(0) for k in range(2)])  # (K, T, E)
-    around = ((data.x[:, 0] - averages[data.y]) ** 2).mean(0)
+    variance_within = ((data.x[:, 0] - averages[data.y]) ** 2).mean(0)
     halves = [slice(0, 3), slice(2, 5)]  # the parts of five rows
-    centre = torch.stack([averages[:, half].mean(1) for half in halves], 1).repeat_interleave(2, 1)  # (K, S, E)
-    spread = (torch.stack([around[half].mean(0) for half in halves]) + noise).repeat_interleave(2, 0)  # (S, E)
-    found = []
+    prior_mean = torch.stack([averages[:, half].mean(1) for half in halves], 1).repeat_interleave(2, 1)  # (K, S, E)
+    prior_variance = (torch.stack([variance_within[half].mean(0) for half in halves]) + noise).repeat_interleave(2, 0)  # (S, E)
+    log_posteriors = []
     for iterations in range(8):
         model = fitted(HiddenMarkovModel(iterations=iterations, **settings), data)
         # The mean over the noise of log N(x + noise; m, v) is log N(x; m, v) - noise / (2 v) for each number.
         rows = model._rows(data.x)
         emissions = model._emissions(rows**2 + noise, rows, torch.ones(1, 1, 3))
-        log_law = model._forward(emissions)[-1].logsumexp((1, 2))[data.y, torch.arange(60)].sum()
-        log_law += 0.2 * (model.initial.log().sum() + model.transition[model.transition > 0].log().sum())
-        square = 2.0 * (model.variance.log() + spread / model.variance) + 0.7 * (model.mean - centre) ** 2 / model.variance
-        found.append(float(log_law - 0.5 * square.sum()))
-    assert np.all(np.diff(found) > -1e-3) and found[-1] > found[0] + 1
+        log_posterior = model._forward(emissions)[-1].logsumexp((1, 2))[data.y, torch.arange(60)].sum()
+        log_posterior += 0.2 * (model.initial.log().sum() + model.transition[model.transition > 0].log().sum())
+        square = 2.0 * (model.variance.log() + prior_variance / model.variance)
+        square += 0.7 * (model.mean - prior_mean) ** 2 / model.variance
+        log_posteriors.append(float(log_posterior - 0.5 * square.sum()))
+    assert np.all(np.diff(log_posteriors) > -1e-3) and log_posteriors[-1] > log_posteriors[0] + 1
 
 
 @pytest.mark.parametrize("model_class", ALL)
@@ -311,47 +314,49 @@ def test_the_class_prior_is_that_of_the_train_split(model_class):
 
 
 @pytest.mark.parametrize("model_class", ALL)
-def test_samples_have_the_mean_of_the_law_and_heed_its_labels(model_class):
-    """What is filled in where nothing is known is the mean of the law."""
+def test_samples_have_the_mean_of_the_model_and_use_the_labels(model_class):
+    """Inpainting where nothing is known gives the mean of the model."""
     data = images((1, 4, 4), 9, n=300, shares=[0.6, 0.2, 0.2])
     if model_class in (KernelDensity, HiddenMarkovModel):  # far from the ends of the range, where samples are clipped
         data = TrainingData(data.spec, *[0.3 + 0.4 * data.x, data.y] * 2)
     model = fitted(model_class(), data)
     nothing = torch.zeros(1, 1, 4, 4)
     seed_everything(2)
-    drawn = sample_batched(model, 6000)
-    torch.testing.assert_close(drawn.mean(0), predict_batched(model, "inpaint", nothing, nothing)[0], rtol=0, atol=0.03)
-    drawn = sample_batched(model, 6000, torch.full((6000,), 2))
+    samples = sample_batched(model, 6000)
+    torch.testing.assert_close(samples.mean(0), predict_batched(model, "inpaint", nothing, nothing)[0], rtol=0, atol=0.03)
+    samples = sample_batched(model, 6000, torch.full((6000,), 2))
     model.log_prior = torch.tensor([1e-30, 1e-30, 1.0]).log()
-    torch.testing.assert_close(drawn.mean(0), predict_batched(model, "inpaint", nothing, nothing)[0], rtol=0, atol=0.03)
+    torch.testing.assert_close(samples.mean(0), predict_batched(model, "inpaint", nothing, nothing)[0], rtol=0, atol=0.03)
 
 
 def test_samples_of_a_chain_have_its_covariance():
     model = random_chain((1, 3, 2), parts=1, variants=2)
-    model.mean, model.variance = 0.35 + 0.3 * model.mean, 0.05 * model.variance
+    model.mean = 0.35 + 0.3 * model.mean
+    model.variance = 0.05 * model.variance
     model.transition[:] = torch.tensor([[0.9, 0.1], [0.2, 0.8]]).view(2, 1, 2)  # [from, 0 parts on, to]
     nothing = torch.zeros(1, 1, 3, 2, dtype=torch.float64)
     joint, mean = enumerated(model, nothing, nothing.bool())
-    weight, mean = joint[0, 1].softmax(0), mean[1].flatten(1)  # (P,), (P, D)
+    weight = joint[0, 1].softmax(0)  # (P,)
+    mean = mean[1].flatten(1)  # (P, D)
     paths = torch.tensor(list(itertools.product(range(2), repeat=3)))
-    around = mean - weight @ mean
-    expected = (around.T * weight) @ around + torch.diag(weight @ model.variance[1][paths].flatten(1))
+    residual = mean - weight @ mean
+    expected = (residual.T * weight) @ residual + torch.diag(weight @ model.variance[1][paths].flatten(1))
     seed_everything(0)
-    drawn = sample_batched(model, 40_000, torch.ones(40_000, dtype=torch.long))
-    torch.testing.assert_close(drawn.flatten(1).T.cov(), expected, rtol=0, atol=4e-4)
+    samples = sample_batched(model, 40_000, torch.ones(40_000, dtype=torch.long))
+    torch.testing.assert_close(samples.flatten(1).T.cov(), expected, rtol=0, atol=4e-4)
     assert expected[0, 2:].abs().max() > 2e-3, "rows depend on one another"
 
 
 @pytest.mark.parametrize("model_class", [KernelDensity, HiddenMarkovModel])
 def test_float32_agrees_with_float64(model_class, digits):
     model = fitted(model_class(), digits)
-    found = predict_batched(model, "log_joint", digits.x_val)
+    single = predict_batched(model, "log_joint", digits.x_val)
     expected = predict_batched(model.double(), "log_joint", digits.x_val.double())
-    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(single.double(), expected, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("model_class", [KernelDensity, HiddenMarkovModel])
-def test_scores_are_differentiated_by_the_image(model_class):
+def test_scores_can_be_differentiated_with_respect_to_the_image(model_class):
     data = images((1, 4, 4), 5)
     model = fitted(model_class(), data).double()
     x = data.x[:2].double().requires_grad_()
@@ -359,12 +364,12 @@ def test_scores_are_differentiated_by_the_image(model_class):
 
 
 @pytest.mark.parametrize(("model_class", "least"), list(zip(ALL, (0.85, 0.87, 0.95, 0.88), strict=True)))
-def test_bayes_rule_reads_digits(model_class, least, digits):
+def test_bayes_rule_classifies_digits(model_class, least, digits):
     model = fitted(model_class(), digits)
     assert (predict_batched(model, "predict", digits.x_val) == digits.y_val).float().mean() > least
 
 
 @pytest.mark.parametrize("model_class", [BernoulliNaiveBayes, CategoricalNaiveBayes, HiddenMarkovModel])
-def test_a_table_is_refused_by_name(model_class):
+def test_a_table_is_rejected_by_name(model_class):
     with pytest.raises(ValueError, match=r"table: .* a table has no"):
         model_class().build(DataSpec("table", (6,), 3, None, tuple("abc")))

@@ -14,7 +14,7 @@ from pofxy.evaluation.metrics.text_agreement_held_out import text_agreement_held
 from pofxy.models.generative.dalle import DALLE, PADDING, UNKNOWN
 from pofxy.models.generative.vq_vae import VQVAE, Prior, straight_through
 from pofxy.nets.caption_grammar import NUMERALS
-from pofxy.nets.causal_transformer import CausalTransformer, grid_turns
+from pofxy.nets.causal_transformer import CausalTransformer, grid_rotations
 from pofxy.nets.codebook import Codebook
 from pofxy.nets.patch_codec import PatchDecoder, PatchEncoder, grid_of
 from pofxy.training.trainer import Trainer
@@ -71,7 +71,7 @@ def test_codes_are_drawn_as_often_as_the_prior_says():
 
 def test_token_by_token_a_transformer_gives_what_it_gives_of_all_at_once():
     seed_everything(0)
-    transformer, turns = disturbed(CausalTransformer(16, 2, 2, 0.1)), grid_turns(2, 3, 8)
+    transformer, turns = disturbed(CausalTransformer(16, 2, 2, 0.1)), grid_rotations(2, 3, 8)
     h = torch.randn(5, 6, 16)
     with torch.no_grad():
         caches = transformer.caches(5, 6, h.device)

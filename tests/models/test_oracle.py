@@ -1,4 +1,4 @@
-"""A standing test of honesty: where the law of the data is known, no model scores better than it, beyond chance."""
+"""Where the distribution of the data is known, no model may score better than that distribution, up to chance."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from pofxy.evaluation.context import EvaluationContext
 
 from pofxy.base.data import TrainingData
+from pofxy.base.hyperparameters import build_model
 from pofxy.base.seeding import seed_everything
 from pofxy.data.datasets import open_dataset
 from pofxy.data.preprocess import spec, split
@@ -15,17 +16,17 @@ from pofxy.study import catalog
 from pofxy.training.trainer import Trainer
 
 torch.set_num_threads(1)
-# So many standard errors of the paired difference are not by chance, for all models, scores and data sets together.
-BEYOND_CHANCE = 4
+# Largest lead by chance, in standard errors of the paired difference, over all models, scores and data sets together.
+MAX_STANDARD_ERRORS = 4
 BUDGET = {"steps": 150, "density_steps": 8, "n_estimators": 50, "max_iter": 30}
-# Values per test image, and whether more is better.
+# Scores per test image: 1 where higher is better, -1 where lower is.
 SCORES = {"accuracy": 1, "log_loss": -1, "brier_score": -1, "bits_per_dim": -1, "log_density": 1}
-ABLE = {"predict", "predict_proba", *catalog.DENSITY}
+CAPABILITIES = {"predict", "predict_proba", *catalog.DENSITY}
 
 
 @pytest.fixture(scope="module", params=["gaussians", "known_images"])
 def known(request, tmp_path_factory):
-    """Train and test split and spec of a data set of known law, and what the oracle scores on the test images."""
+    """The splits of a data set with a known distribution, and the oracle's scores on the test images."""
     folder = tmp_path_factory.mktemp(request.param)
     dataset = open_dataset(request.param, {})
     dataset.download(folder, folder)
@@ -39,41 +40,45 @@ def known(request, tmp_path_factory):
 
 
 def per_image(name, data, test):
-    """The values of each score for each test image, by the score."""
+    """Values for each test image by the name of the score, (N,) each."""
     entry = catalog.models()[name]
     seed_everything(0)
-    model = model_class(entry.family, name)(**{key: value for key, value in BUDGET.items() if key in entry.parameters})
+    model = build_model(model_class(entry.family, name), {key: value for key, value in BUDGET.items() if key in entry.parameters})
     model.fit(data, Trainer())
-    evidence = EvaluationContext(model, test, (data.x, data.y), data.spec)
-    return scores(evidence, tuple(verb for verb in entry.capabilities if verb in ABLE), SCORES)[1]
+    context = EvaluationContext(model, test, (data.x, data.y), data.spec)
+    return scores(context, tuple(capability for capability in entry.capabilities if capability in CAPABILITIES), SCORES)[1]
 
 
 def lead_of(values, best, score):
-    """By how much values (N,) are better than the best possible on average, and the standard error of that."""
+    """By how much values (N,) are better on average than the best possible ones, and the standard error of that."""
     lead = SCORES[score] * (values - best[score])
     return lead.mean(), lead.std(ddof=1) / np.sqrt(len(lead))
 
 
 @pytest.mark.parametrize(
     "name",
-    [name for name, entry in catalog.models().items() if ABLE & set(entry.capabilities) and not entry.needs_known_distribution],
+    [
+        name
+        for name, entry in catalog.models().items()
+        if CAPABILITIES & set(entry.capabilities) and not entry.needs_known_distribution
+    ],
 )
-def test_no_model_beats_the_law_itself(name, known):
+def test_no_model_beats_the_true_distribution(name, known):
     data, test, best = known
     entry = catalog.models()[name]
     if entry.images_only and data.spec.levels is None:
-        pytest.skip("it takes no tables")
-    found = per_image(name, data, test)
-    assert found
-    for score, values in found.items():
+        pytest.skip("the model takes no tables")
+    values_by_score = per_image(name, data, test)
+    assert values_by_score
+    for score, values in values_by_score.items():
         lead, error = lead_of(values, best, score)
-        assert lead <= BEYOND_CHANCE * error, f"{name} beats the truth in {score} by {lead:.4g} +- {error:.2g}"
+        assert lead <= MAX_STANDARD_ERRORS * error, f"{name} beats the true distribution in {score} by {lead:.4g} +- {error:.2g}"
 
 
-def test_who_has_seen_the_test_images_is_found_out(known):
+def test_a_model_fitted_to_the_test_images_is_detected(known):
     data, (x, y), best = known
     cheating = TrainingData(data.spec, x, y, x, y)
-    found = per_image("k_nearest_neighbors", cheating, (x, y))
+    values_by_score = per_image("k_nearest_neighbors", cheating, (x, y))
     for score in ("accuracy", "log_loss", "brier_score"):
-        lead, error = lead_of(found[score], best, score)
-        assert lead > BEYOND_CHANCE * error, score
+        lead, error = lead_of(values_by_score[score], best, score)
+        assert lead > MAX_STANDARD_ERRORS * error, score

@@ -1,11 +1,11 @@
-"""Models of pixels one after the other: nothing is seen too early, every mass is exact, and every draw follows it."""
+"""Autoregressive models: no number depends on a later one, every mass is exact, and samples follow it."""
 
 import numpy as np
 import pytest
 import torch
 
 from pofxy.base.data import DataSpec, TrainingData
-from pofxy.base.hyperparameters import default_hyperparameters
+from pofxy.base.hyperparameters import build_model, default_hyperparameters
 from pofxy.base.prediction import predict_batched, sample_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.storage.models import model_class
@@ -15,17 +15,17 @@ torch.set_num_threads(1)
 MODELS = ["pixel_transformer", "pixel_rnn", "made"]
 SMALL = {"batch": 32, "hidden": 32, "width": 16, "features": 8}
 every_model = pytest.mark.parametrize("name", MODELS)
-either_colour = pytest.mark.parametrize("shape", [(1, 4, 5), (3, 4, 3)], ids=["grey", "colour"])
+either_color = pytest.mark.parametrize("shape", [(1, 4, 5), (3, 4, 3)], ids=["gray", "color"])
 
 
 def small(name, **more):
     kind = model_class("generative", name)
-    taken = default_hyperparameters(kind)
-    return kind(**{key: value for key, value in (SMALL | more).items() if key in taken})
+    names = default_hyperparameters(kind)
+    return build_model(kind, {key: value for key, value in (SMALL | more).items() if key in names})
 
 
-def disturbed(name, shape, levels=5):
-    """A model whose every parameter is far from zero, so that all that can be seen is seen."""
+def perturbed(name, shape, levels=5):
+    """A model whose every parameter is far from zero, so that every dependence shows."""
     seed_everything(0)
     model = small(name)
     model.build(DataSpec("made", shape, 3, levels, tuple("abc")))
@@ -46,7 +46,7 @@ def all_binary_images():
 
 @pytest.fixture(scope="module")
 def fit():
-    """Each model, fitted for a moment to binary images of two classes, one of them three times as frequent: bars, or corners."""
+    """Each model, fitted briefly to binary images of two classes: bars, which are three times as frequent, and corners."""
     kept = {}
 
     def get(name):
@@ -67,74 +67,76 @@ def fit():
     return get
 
 
-def what_moves(model, q, y, **more):
-    """Whether the logits of number d (row) move with number d' (column): by changing each number in turn, (D, D)."""
+def dependences(model, q, y, **more):
+    """Whether the logits of number d (row) depend on number d' (column), (D, D): each number is changed in turn."""
     with torch.no_grad():
         before = model.logits(q, y, **more)
-        moved = []
+        depends = []
         for d in range(model.dimensions):
             changed = q.clone()
             changed[:, d] = (q[:, d] + 2) % model.levels
-            moved.append((model.logits(changed, y, **more) - before).abs().amax((0, 2)) > 1e-6)
-    return torch.stack(moved, 1)
+            depends.append((model.logits(changed, y, **more) - before).abs().amax((0, 2)) > 1e-6)
+    return torch.stack(depends, 1)
 
 
-@either_colour
+@either_color
 @pytest.mark.parametrize("name", ["pixel_transformer", "pixel_rnn"])
-def test_a_number_depends_on_the_ones_before_it_and_on_no_other(name, shape):
-    model = disturbed(name, shape)
-    sees = what_moves(model, *some_levels(model))
-    assert not sees.triu().any()
+def test_a_number_depends_only_on_the_numbers_before_it(name, shape):
+    model = perturbed(name, shape)
+    depends = dependences(model, *some_levels(model))
+    assert not depends.triu().any()
     if name == "pixel_transformer":
-        assert torch.equal(sees, torch.ones_like(sees, dtype=torch.bool).tril(-1)), "attention reaches all of them"
+        assert torch.equal(depends, torch.ones_like(depends, dtype=torch.bool).tril(-1)), "attention reaches all of them"
     else:
-        assert sees.float().mean() > 0.35, "of a Row LSTM, most of them"
+        assert depends.float().mean() > 0.35, "a Row LSTM depends on most of them"
 
 
-@either_colour
+@either_color
 @pytest.mark.parametrize("name", ["pixel_transformer", "pixel_rnn"])
-def test_number_by_number_gives_what_all_at_once_gives(name, shape):
-    model = disturbed(name, shape)
+def test_stepwise_logits_equal_the_logits(name, shape):
+    model = perturbed(name, shape)
     q, y = some_levels(model)
     with torch.no_grad():
-        walk = model.walk(y)
-        found = [next(walk)] + [walk.send(q[:, d]) for d in range(model.dimensions - 1)]
-        torch.testing.assert_close(torch.stack(found, 1), model.logits(q, y), atol=1e-4, rtol=1e-4)
+        steps = model.stepwise_logits(y)
+        logits = [next(steps)] + [steps.send(q[:, d]) for d in range(model.dimensions - 1)]
+        torch.testing.assert_close(torch.stack(logits, 1), model.logits(q, y), atol=1e-4, rtol=1e-4)
 
 
-@either_colour
-def test_each_order_of_made_has_masks_that_keep_it(shape):
-    model = disturbed("made", shape)
+@either_color
+def test_the_masks_of_made_respect_each_order(shape):
+    model = perturbed("made", shape)
     q, y = some_levels(model)
     for order, rank in enumerate(model.rank):
-        sees = what_moves(model, q, y, order=order)
-        assert not (sees & (rank[:, None] <= rank)).any(), "nothing that comes later in the order, nor itself"
-        # A path from number to number leads over units of degrees that do not fall; units that are off may hide some.
-        one, two = model.degree[order]
-        path = (rank[:, None] > two).float() @ (two[:, None] >= one).float() @ (one[:, None] >= rank).float() > 0
-        assert not (sees & ~path).any() and sees.sum() > 0.8 * path.sum()
+        depends = dependences(model, q, y, order=order)
+        assert not (depends & (rank[:, None] <= rank)).any(), "not on itself, nor on what comes later in the order"
+        # A path between numbers passes units of degrees that do not fall; units that are 0 may hide some dependences.
+        first, second = model.degree[order]
+        path = (rank[:, None] > second).float() @ (second[:, None] >= first).float() @ (first[:, None] >= rank).float() > 0
+        assert not (depends & ~path).any() and depends.sum() > 0.8 * path.sum()
     assert torch.equal(model.rank[0], torch.arange(model.dimensions)) and not torch.equal(*model.rank[:2])
 
 
-@either_colour
-def test_made_number_by_number_gives_the_mass_of_the_order(shape):
-    model = disturbed("made", shape)
+@either_color
+def test_the_importance_weight_of_made_is_the_mass_of_the_order(shape):
+    model = perturbed("made", shape)
     q, y = some_levels(model)
     with torch.no_grad():
         for order in range(model.orders):
-            filled, weight = model._in_order(order, q, torch.ones_like(q, dtype=torch.bool), y)
+            filled, log_weight = model._complete_in_order(order, q, torch.ones_like(q, dtype=torch.bool), y)
             assert torch.equal(filled, q)
-            torch.testing.assert_close(weight, model._log_mass(q, y, order), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(log_weight, model._log_mass(q, y, order), atol=1e-4, rtol=1e-4)
 
 
-def test_each_order_of_made_is_a_law_and_the_model_their_mean(fit):
-    model, grid = fit("made"), all_binary_images()
+def test_each_order_of_made_is_a_distribution_and_the_model_is_their_mean(fit):
+    model = fit("made")
+    grid = all_binary_images()
     with torch.no_grad():
-        q, y = model.levels_of(grid), torch.zeros(512, dtype=torch.long)
+        q = model.levels_of(grid)
+        y = torch.zeros(512, dtype=torch.long)
         masses = torch.stack([model._log_mass(q, y, order).double().exp() for order in range(model.orders)])
         torch.testing.assert_close(masses.sum(1), torch.ones(model.orders).double(), atol=1e-5, rtol=0)
         torch.testing.assert_close(masses.mean(0), model.log_conditional(grid, y).double().exp(), atol=1e-6, rtol=1e-4)
-    assert (masses[0] - masses[1]).abs().sum() > 0.01, "the orders have laws of their own"
+    assert (masses[0] - masses[1]).abs().sum() > 0.01, "the orders have different distributions"
 
 
 @every_model
@@ -144,25 +146,29 @@ def test_the_mass_of_all_images_is_one_and_of_each_class_its_prior(name, fit):
 
 
 @every_model
-def test_its_own_samples_are_as_frequent_as_their_mass_says(name, fit):
-    """The mean log-mass of samples is the entropy found by enumeration, and each pixel's mean the exact one."""
-    model, grid, n = fit(name), all_binary_images(), 4000
+def test_samples_are_as_frequent_as_their_mass(name, fit):
+    """The mean log-mass of samples equals the negative entropy by enumeration; each pixel's mean equals the exact one."""
+    model = fit(name)
+    grid = all_binary_images()
+    n = 4000
     log_mass = predict_batched(model, "log_prob", grid).double()
     seed_everything(0)
     x = sample_batched(model, n, batch=n)
-    found = log_mass[(x.flatten(1).long() * 2 ** torch.arange(9).flip(0)).sum(1)]
+    sampled = log_mass[(x.flatten(1).long() * 2 ** torch.arange(9).flip(0)).sum(1)]
     exact = (log_mass.exp() * log_mass).sum()
-    assert abs(found.mean() - exact) < 4 * found.std() / n**0.5
+    assert abs(sampled.mean() - exact) < 4 * sampled.std() / n**0.5
     mean = (log_mass.exp()[:, None] * grid.flatten(1)).sum(0)
     assert ((x.flatten(1).mean(0) - mean).abs() < 4 * (mean * (1 - mean) / n).sqrt()).all()
 
 
 @every_model
-def test_completions_of_what_comes_last_follow_the_exact_conditional_law(name, fit):
-    """The lower two rows of one upper row, by enumeration; of MADE, whose other orders are importance-sampled, their pixels."""
-    model, grid, n = fit(name), all_binary_images(), 4000
-    alike = (grid[:, 0, 0] == torch.tensor([1.0, 0.0, 1.0])).all(1)
-    mass = predict_batched(model, "log_prob", grid).double().exp() * alike
+def test_completions_of_what_comes_last_follow_the_exact_conditional_distribution(name, fit):
+    """The lower two rows given the upper row, by enumeration. For MADE, which weighs the orders by importance, their means."""
+    model = fit(name)
+    grid = all_binary_images()
+    n = 4000
+    same = (grid[:, 0, 0] == torch.tensor([1.0, 0.0, 1.0])).all(1)
+    mass = predict_batched(model, "log_prob", grid).double().exp() * same
     mass /= mass.sum()
     mask = torch.zeros(n, 1, 3, 3)
     mask[:, :, 0] = 1
@@ -185,7 +191,8 @@ def test_completions_of_what_comes_last_follow_the_exact_conditional_law(name, f
 
 @every_model
 def test_double_precision_gives_the_same_masses(name, fit):
-    model, grid = fit(name), all_binary_images()
+    model = fit(name)
+    grid = all_binary_images()
     single = predict_batched(model, "log_joint", grid)
     seed_everything(0)
     try:
@@ -199,7 +206,7 @@ def test_double_precision_gives_the_same_masses(name, fit):
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 1, 1), (1, 1, 1), (3, 9, 2)], ids=str)
 @every_model
 def test_the_smallest_images_have_a_mass_and_samples(name, shape):
-    model = disturbed(name, shape, levels=256)
+    model = perturbed(name, shape, levels=256)
     x = sample_batched(model, 5)
     assert x.shape == (5, *shape) and predict_batched(model, "log_prob", x).isfinite().all()
     mask = torch.rand(x.shape) > 0.5

@@ -29,5 +29,5 @@ def test_every_metric_has_its_entry_with_unit_direction_and_needs():
     found = re.findall(r"^`(\w+)` · (.+) · (higher is better|lower is better|best at [\d.]+) · needs `\w+`", page, re.MULTILINE)
     assert {name for name, *_ in found} == set(METRICS) and len(found) == len(METRICS)
     for name, unit, direction in found:
-        assert unit == METRICS[name].constants["UNIT"]
-        assert direction.startswith("best") == ("BEST" in METRICS[name].constants)
+        assert unit == METRICS[name].unit
+        assert direction.startswith("best") == (METRICS[name].best is not None)

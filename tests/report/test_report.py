@@ -320,7 +320,7 @@ def test_verdicts_name_ties_and_the_cheapest(made):
 
 def test_every_question_is_a_file_with_its_own_place_and_known_metrics():
     assert [entry.name for entry in questions()][:3] == ["best_classifier", "best_generator", "best_density"]
-    orders = [entry.constants["ORDER"] for entry in questions()]
+    orders = [entry.order for entry in questions()]
     assert len(set(orders)) == len(orders)
     assert set(headline_metrics()) <= set(catalog.metrics())
 

@@ -23,7 +23,7 @@ from pofxy.base.bayes import ClassPriorMixin, log_class_prior
 from pofxy.base.prediction import predict_batched
 from pofxy.base.tags import Tags
 from pofxy.nets.caption_grammar import captions_of, words_of
-from pofxy.nets.causal_transformer import CausalTransformer, grid_turns
+from pofxy.nets.causal_transformer import CausalTransformer, grid_rotations
 from pofxy.nets.discretized_logistic_mixture import DiscretizedLogisticMixture
 from pofxy.nets.patch_codec import PatchDecoder, PatchEncoder, grid_of
 from pofxy.training.trainer import Objective
@@ -214,7 +214,7 @@ class _Both(nn.Module):
         self.transformer = CausalTransformer(width, heads, depth, dropout)
         self.norm, self.text_head, self.image_head = nn.LayerNorm(width), nn.Linear(width, vocabulary), nn.Linear(width, codes)
         # Only codes are turned: a word means the same wherever in its caption it stands.
-        turns = F.pad(grid_turns(*grid, width // heads), (0,) * 6 + (longest, 0), value=1)
+        turns = F.pad(grid_rotations(*grid, width // heads), (0,) * 6 + (longest, 0), value=1)
         self.register_buffer("turns", turns, persistent=False)
         # (T, M): the logarithm of each place's share of codes, so that only what departs from it is learned.
         self.register_buffer("histogram", torch.zeros(self.places, codes))

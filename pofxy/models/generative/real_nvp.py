@@ -1,37 +1,38 @@
-"""RealNVP: a flow of affine coupling layers, each of which shifts and scales one half of the numbers by what the other half is.
+"""RealNVP: a normalizing flow of affine coupling layers. Each shifts and scales half of the numbers by functions of the rest.
 
     z_a = v_a,        z_b = v_b * exp(s(v_a)) + t(v_a),        log |det| = sum s(v_a)        (eq. 4 to 6)
 
-Whatever the nets s and t are, the layer is inverted by the same nets, and its Jacobian is triangular. Layers come in pairs, so
-that each half learns of the other, and each pair halves the pixels in another, random way. s and t are fully connected, the form
-of the paper for vectors; the convolutional one with squeezes and scales is Glow's here.
+For any nets s and t, the layer is inverted by evaluating the same nets, and its Jacobian is triangular. Layers come in pairs, so
+that both halves change, and each pair splits the pixels in another random way. s and t are fully connected nets, the paper's form
+for vectors. Its convolutional form with squeezes and several scales is the model `glow` here.
 
-Preprocessing: not the logit of section 4.1, but each pixel's own distribution function, then the normal law's quantile function
-(nets/normalizing_flow.py); columns of a table are standardised. The class enters by the base law, a Gaussian for each.
+Preprocessing is not the logit of section 4.1. Each pixel goes through its own distribution function, then through the normal
+distribution's quantile function (nets/normalizing_flow.py); columns of a table are standardized. The class enters by the base
+distribution, a Gaussian for each class.
 
-Reference: L. Dinh, J. Sohl-Dickstein, S. Bengio, "Density estimation using Real NVP", ICLR 2017.
+Reference: L. Dinh, J. Sohl-Dickstein, S. Bengio, "Density estimation using Real NVP", ICLR 2017. https://arxiv.org/abs/1605.08803
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from pofxy.base.data import DataSpec
+from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.nets.dropout import Dropout
 from pofxy.nets.normalizing_flow import NormalizingFlow
 
 
 class RealNVP(NormalizingFlow):
-    """Density over the bins of the pixels; works on tables as it does on images.
+    """A density over the dequantized pixels; works on tables as well as on images.
 
     Args:
         n_couplings: coupling layers, even.
         hidden: units of each of a coupling net's two hidden layers.
-        dropout: share of these units that are dropped: a flow learns a small data set by heart.
-        steps: batches to train for.
-        batch: images in one.
-        learning_rate: at its height, of a cosine schedule.
-        weight_decay: of AdamW.
-        temperature: factor of the base law's deviation in sampling; below 1 images come nearer to the middle of their class.
+        dropout: share of these units that are dropped: a flow overfits a small data set.
+        optimization: steps, batch, learning rate and weight decay of AdamW with a cosine schedule.
+        temperature: factor of the base distribution's standard deviation in sampling; below 1 images are nearer to the center
+            of their class.
     """
 
     tags = Tags(conditional=True, likelihood="density", trained_in_steps=True)
@@ -41,22 +42,21 @@ class RealNVP(NormalizingFlow):
         n_couplings: int = 8,
         hidden: int = 128,
         dropout: float = 0.25,
-        steps: int = 1500,
-        batch: int = 128,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.01,
+        optimization: Optimization = Optimization(steps=1500, batch=128, learning_rate=2e-3, weight_decay=0.01),
         temperature: float = 1.0,
     ):
-        super().__init__(steps, batch, learning_rate, weight_decay, temperature)
-        self.n_couplings, self.hidden, self.dropout = n_couplings, hidden, dropout
+        super().__init__(optimization, temperature)
+        self.n_couplings = n_couplings
+        self.hidden = hidden
+        self.dropout = dropout
 
-    def build(self, spec):
-        """Layers; a single column has nothing to be coupled with, and keeps its base law."""
+    def build(self, spec: DataSpec) -> None:
+        """Makes the layers. A single column has nothing to be coupled with and keeps its base distribution."""
         self.start(spec)
         pairs = self.n_couplings // 2 if self.dimensions > 1 else 0
         self.pairs = nn.ModuleList([CouplingPair(self.dimensions, self.hidden, self.dropout) for _ in range(pairs)])
 
-    def to_base(self, v):
+    def to_base(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """v (N, D) -> z (N, D), log |det dz/dv| (N,)."""
         log_det = v.new_zeros(len(v))
         for pair in self.pairs:
@@ -64,7 +64,7 @@ class RealNVP(NormalizingFlow):
             log_det = log_det + term
         return v, log_det
 
-    def from_base(self, z):
+    def from_base(self, z: Tensor) -> Tensor:
         """z (N, D) -> v (N, D)."""
         for pair in reversed(self.pairs):
             z = pair.inverse(z)
@@ -72,13 +72,15 @@ class RealNVP(NormalizingFlow):
 
 
 class CouplingPair(nn.Module):
-    """Two coupling layers over one random halving of D numbers: the second half by the first, then the first by the second.
+    """Two coupling layers over one random split of D numbers: the second half by the first, then the first by the second.
 
     Args:
         dimensions: D, 2 or more.
         hidden: units of a hidden layer.
         dropout: share of hidden units that are dropped.
     """
+
+    order: Tensor
 
     def __init__(self, dimensions: int, hidden: int, dropout: float):
         super().__init__()
@@ -87,8 +89,8 @@ class CouplingPair(nn.Module):
         self.second = CouplingNet(self.sizes[0], self.sizes[1], hidden, dropout)
         self.first = CouplingNet(self.sizes[1], self.sizes[0], hidden, dropout)
 
-    def forward(self, v):
-        """(N, D) -> (N, D), whose numbers stand in the new order, and log |det| (N,)."""
+    def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, D) -> (N, D), whose numbers are in the new order, and log |det| (N,)."""
         a, b = v[:, self.order].split(self.sizes, 1)  # (N, D) -> (N, D/2) each
         s, t = self.second(a)
         b = b * s.exp() + t
@@ -97,7 +99,7 @@ class CouplingPair(nn.Module):
         a = a * s.exp() + t
         return torch.cat([a, b], 1), log_det + s.sum(1)
 
-    def inverse(self, z):
+    def inverse(self, z: Tensor) -> Tensor:
         """(N, D) -> (N, D)."""
         a, b = z.split(self.sizes, 1)
         s, t = self.first(b)
@@ -108,13 +110,13 @@ class CouplingPair(nn.Module):
 
 
 class CouplingNet(nn.Module):
-    """s and t of a coupling layer; both 0 at first, so that the flow begins as the identity.
+    """s and t of a coupling layer; both are initially 0, so that the flow starts as the identity.
 
     Args:
-        inputs: numbers that it sees.
-        outputs: numbers to be shifted and scaled.
+        inputs: numbers of the half that is kept.
+        outputs: numbers of the half that is shifted and scaled.
         hidden: units of a hidden layer.
-        dropout: share of them that are dropped.
+        dropout: share of hidden units that are dropped.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: int, dropout: float):
@@ -125,10 +127,10 @@ class CouplingNet(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, a):
-        """(N, inputs) -> s, t (N, outputs) each; s within -2 and 2: no single layer can blow up the flow."""
+    def forward(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, inputs) -> s, t (N, outputs) each; s lies within -2 and 2, so that no single layer makes the flow diverge."""
         h = a
         for layer in self.layers:
             h = self.dropout(layer(h).relu())
-        s, t = self.out(h).to(a.dtype).chunk(2, dim=1)  # (N, 2 D/2) -> 2 of (N, D/2)
+        s, t = self.out(h).to(a.dtype).chunk(2, dim=1)  # (N, 2 outputs) -> 2 of (N, outputs)
         return 2 * torch.tanh(s / 2), t

@@ -21,7 +21,7 @@ from pofxy.base.bayes import BayesRuleBoundMixin, log_class_prior
 from pofxy.base.prediction import predict_batched
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
-from pofxy.nets.causal_transformer import CausalTransformer, grid_turns
+from pofxy.nets.causal_transformer import CausalTransformer, grid_rotations
 from pofxy.nets.codebook import Codebook
 from pofxy.nets.discretized_logistic_mixture import DiscretizedLogisticMixture
 from pofxy.nets.patch_codec import PatchDecoder, PatchEncoder, grid_of
@@ -189,7 +189,7 @@ class Prior(nn.Module):
         self.place = nn.Parameter(0.02 * torch.randn(classes, self.places, width))
         self.transformer = CausalTransformer(width, heads, depth, dropout)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, words))
-        self.register_buffer("turns", grid_turns(*grid, width // heads), persistent=False)
+        self.register_buffer("turns", grid_rotations(*grid, width // heads), persistent=False)
         # (K, T, M): the logarithm of each place's share of words in each class, so that only what departs from it is learned.
         self.register_buffer("histogram", torch.zeros(classes, self.places, words))
 
