@@ -37,7 +37,7 @@ def pairs(study: Study, dataset: str) -> list[Pair]:
     found = []
     for model in rows["model"].unique():
         entry = known.get(settings.get(model, {}).get("of", model))
-        counterpart = entry.discriminative_counterpart if entry else ""
+        counterpart = entry.tags.discriminative_counterpart if entry else ""
         if counterpart not in set(rows["model"]):
             continue
         wide = {name: _wide(rows, name) for name in (model, counterpart)}
