@@ -68,7 +68,7 @@ def budget(entry, **more):
 def fitted(entry, data, trainer=None, **more):
     # To separate the classes, a conditional model needs some more steps than for shapes alone, and still more without a density.
     if tags_of(model_class(entry.family, entry.name)).conditional:
-        more = {"steps": 100 if "log_joint" in entry.capabilities else 300} | more
+        more = {"steps": 100 if "log_joint" in entry.capabilities else 150} | more
     seed_everything(7)
     model = small(entry, **more)
     model.fit(data, trainer or Trainer())
