@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pofxy.base.data import TrainingData
+from pofxy.base.hyperparameters import build_model
 from pofxy.base.seeding import seed_everything
 from pofxy.data.datasets import open_dataset
 from pofxy.data.preprocess import spec, split
@@ -42,7 +43,8 @@ def per_image(name, data, test):
     """The values of each score for each test image, by the score."""
     entry = catalog.models()[name]
     seed_everything(0)
-    model = model_class(entry.family, name)(**{key: value for key, value in BUDGET.items() if key in entry.parameters})
+    settings = {key: value for key, value in BUDGET.items() if key in entry.parameters}
+    model = build_model(model_class(entry.family, name), settings)
     model.fit(data, Trainer())
     evidence = EvaluationContext(model, test, (data.x, data.y), data.spec)
     return scores(evidence, tuple(verb for verb in entry.capabilities if verb in ABLE), SCORES)[1]
