@@ -1,4 +1,4 @@
-"""Small random changes of training images, which leave their class as it is."""
+"""Random affine transformations of training images, small enough to preserve the class."""
 
 import math
 
@@ -6,31 +6,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pofxy.base.hyperparameters import Augmentation
 
-def augmented(x: Tensor, translate: float, degrees: float, scale: float, mirror: bool) -> Tensor:
-    """Each image moved, turned and stretched by amounts of its own, bilinearly; the border is repeated.
+
+def augment(x: Tensor, augmentation: Augmentation, mirror: bool) -> Tensor:
+    """Translates, rotates and scales each image by random amounts of its own.
+
+    Interpolation is bilinear; pixels from beyond the border repeat the border.
 
     Args:
         x: (B, C, H, W).
-        translate: largest move, as a share of the side.
-        degrees: largest turn to either side, in degrees.
-        scale: largest change of scale, as a share.
-        mirror: whether half of the images are mirrored.
+        augmentation: largest translation, rotation and change of scale.
+        mirror: whether half of the images, chosen at random, are also mirrored from left to right.
 
     Returns:
         The shape of x.
     """
     n, _, height, width = x.shape
-    turn, larger, flip, right, down = torch.rand(5, n, device=x.device) * 2 - 1
-    turn, scale = turn * math.radians(degrees), 1 + larger * scale
-    across = scale * torch.where(flip < 0, -1.0, 1.0) if mirror else scale
-    # The sampling grid runs from -1 to 1, so a side is 2 long; turning in pixels keeps a long image from being sheared.
+    rotation, zoom, flip, right, down = torch.rand(5, n, device=x.device) * 2 - 1  # (B,) each, uniform in [-1, 1)
+    angle = rotation * math.radians(augmentation.degrees)
+    scale = 1 + zoom * augmentation.scale
+    scale_x = scale * torch.where(flip < 0, -1.0, 1.0) if mirror else scale
+    # affine_grid's coordinates run from -1 to 1: a side has length 2, and the ratio keeps an oblong image from being sheared.
     ratio = height / width
-    grid = torch.stack(
-        [
-            torch.stack([across * turn.cos(), -scale * turn.sin() * ratio, 2 * translate * right], 1),
-            torch.stack([across * turn.sin() / ratio, scale * turn.cos(), 2 * translate * down], 1),
-        ],
-        1,
-    )  # (B, 2, 3)
-    return F.grid_sample(x, F.affine_grid(grid, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+    first_row = [scale_x * angle.cos(), -scale * angle.sin() * ratio, 2 * augmentation.translate * right]
+    second_row = [scale_x * angle.sin() / ratio, scale * angle.cos(), 2 * augmentation.translate * down]
+    matrix = torch.stack([torch.stack(first_row, 1), torch.stack(second_row, 1)], 1)  # (B, 2, 3)
+    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)  # (B, H, W, 2)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)

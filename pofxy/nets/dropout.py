@@ -1,14 +1,17 @@
-"""Dropout by uniform numbers: nn.Dropout's Bernoulli ones take four times as long, which shows in small nets."""
+"""Dropout with a mask of uniform random numbers.
+
+nn.Dropout samples Bernoulli numbers, which takes four times as long; in small nets this matters.
+"""
 
 import torch
 from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """In training each feature is zero with probability `share`, and the others grow by as much.
+    """In training, sets each feature to zero with probability `share` and multiplies the others by 1 / (1 - share).
 
     Args:
-        share: of the features that are dropped.
+        share: probability that a feature is dropped.
     """
 
     def __init__(self, share: float):

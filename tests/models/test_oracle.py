@@ -43,7 +43,8 @@ def per_image(name, data, test):
     """Values for each test image by the name of the score, (N,) each."""
     entry = catalog.models()[name]
     seed_everything(0)
-    model = build_model(model_class(entry.family, name), {key: value for key, value in BUDGET.items() if key in entry.parameters})
+    settings = {key: value for key, value in BUDGET.items() if key in entry.parameters}
+    model = build_model(model_class(entry.family, name), settings)
     model.fit(data, Trainer())
     context = EvaluationContext(model, test, (data.x, data.y), data.spec)
     return scores(context, tuple(capability for capability in entry.capabilities if capability in CAPABILITIES), SCORES)[1]

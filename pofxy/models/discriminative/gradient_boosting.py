@@ -1,32 +1,35 @@
-"""Gradient boosting: small trees in a row, each fitted to what those before it still get wrong.
+"""Gradient boosting: a sum of small trees, each fitted to the errors of the sum before it.
 
     s_k(x) = sum_m r h_mk(x),     p(y = k | x) = exp(s_k) / sum_j exp(s_j),
     h_mk fitted to the gradient  [y_n = k] - p(k | x_n)  of the log-likelihood after m - 1 rounds,     r the learning rate
 
-Each round lowers the bias, where a forest lowers the variance; small trees, a small rate and a random choice of pixels at each
-question keep it from learning the noise.
+Each round reduces the bias, where a random forest reduces the variance. Small trees, a small learning rate and a random choice
+of pixels at each split prevent overfitting to noise.
 
-Reference: J. H. Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics, 2001; by
-scikit-learn, on pixels sorted into 255 bins (G. Ke et al., "LightGBM", NIPS 2017).
+Reference: J. H. Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics 29(5), 2001.
+https://doi.org/10.1214/aos/1013203451. Fitted by scikit-learn on pixels sorted into 255 bins, as in G. Ke et al., "LightGBM: a
+highly efficient gradient boosting decision tree", NIPS 2017.
+https://proceedings.neurips.cc/paper/2017/hash/6449f44a102fde848669bdd9eb6b76fa-Abstract.html
 """
 
 import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier as Estimator
+from torch import Tensor
 
 from pofxy.base.sklearn_models import SklearnProbabilisticMixin
 from pofxy.base.visualization import Visualization
 
 
 class GradientBoosting(SklearnProbabilisticMixin):
-    """scikit-learn's, on the pixels or columns as they come.
+    """scikit-learn's histogram-based gradient boosting on raw pixels or columns.
 
     Args:
-        max_iter: m, of one tree for each class.
-        learning_rate: r.
-        max_leaf_nodes: of each tree at most.
-        min_samples_leaf: images in a leaf at least.
-        max_features: share of the pixels that each question is chosen among.
+        max_iter: number of rounds, with one tree per class each (one tree where there are two classes).
+        learning_rate: r, the factor of each tree.
+        max_leaf_nodes: most leaves of a tree.
+        min_samples_leaf: fewest images in a leaf.
+        max_features: share of the pixels, chosen at random, among which each split is chosen.
     """
 
     def __init__(
@@ -47,19 +50,20 @@ class GradientBoosting(SklearnProbabilisticMixin):
         )
 
     def count_parameters(self) -> int:
-        """Pixel and threshold of each question, the value of each leaf."""
+        """The pixel and threshold of each split, the value of each leaf."""
         return sum(int(np.where(nodes["is_leaf"], 1, 2).sum()) for nodes in self._trees())
 
-    def picture(self, x, y):
-        """The importance of each pixel: how much its questions lowered the loss."""
+    def picture(self, x: Tensor, y: Tensor) -> Visualization:
+        """The importance of each pixel: how much its splits reduced the loss."""
         gain = np.zeros(x[0].numel())
         for nodes in self._trees():
-            questions = nodes[nodes["is_leaf"] == 0]
-            np.add.at(gain, questions["feature_idx"], questions["gain"])
+            splits = nodes[nodes["is_leaf"] == 0]
+            np.add.at(gain, splits["feature_idx"], splits["gain"])
         importance = torch.from_numpy(gain).view(1, *x.shape[1:])  # (D,) -> (1, C, H, W)
-        caption = f"Bright pixels decide: how far their questions lowered the loss, in {len(self.estimator._predictors)} rounds."
+        size = f"{len(self.estimator._predictors)} rounds"
+        caption = f"Importance of each pixel: how much its splits reduce the loss ({size})."
         return Visualization(importance / importance.max().clamp(min=1e-12), columns=1, caption=caption, side=160)
 
-    def _trees(self):
+    def _trees(self) -> list[np.ndarray]:
         """The nodes of each tree, a structured array."""
-        return [tree.nodes for of_round in self.estimator._predictors for tree in of_round]
+        return [tree.nodes for trees_of_round in self.estimator._predictors for tree in trees_of_round]

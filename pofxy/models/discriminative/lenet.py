@@ -1,18 +1,19 @@
 """LeNet: two convolutions with pooling, then three fully connected layers.
 
-    p(y | x) = softmax(MLP(pool(conv(pool(conv(x)))))),      minimise   -sum_n log p(y_n | x_n)
+    p(y | x) = softmax(MLP(pool(conv(pool(conv(x)))))),      minimize   -sum_n log p(y_n | x_n)
 
-What it knows of images: a feature that is useful in one place is useful in another, and where exactly it lies matters less and
-less with each layer. ReLU and max pooling stand where the paper has tanh and mean pooling; small random moves and dropout take
-the place of its larger data set.
+Convolutions share their weights: a feature that is useful in one place is useful in another. Pooling makes its exact position
+matter less with each layer. ReLU and max pooling replace the paper's tanh and mean pooling. Small random affine transformations
+and dropout make up for training sets smaller than the paper's.
 
 Reference: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
-the IEEE, 1998.
+the IEEE 86(11), 1998. https://doi.org/10.1109/5.726791
 """
 
 from torch import nn
 
-from pofxy.base.tags import Tags
+from pofxy.base.data import DataSpec
+from pofxy.base.hyperparameters import Augmentation, Optimization
 from pofxy.nets.image_classifier import ImageClassifier
 
 
@@ -20,50 +21,40 @@ class LeNet(ImageClassifier):
     """LeNet-5 with `width` times its channels.
 
     Args:
-        width: multiplies the paper's 6 and 16 channels.
-        dropout: share of the hidden units that are dropped.
-        translate: largest random move in training, as a share of the side.
-        degrees: largest random turn, in degrees.
-        scale: largest random change of scale, as a share.
-        label_smoothing: share of the target that is spread over all classes.
-        steps: batches to train for.
-        batch: images in one.
-        learning_rate: at its height, of a one-cycle schedule.
-        weight_decay: of AdamW.
+        width: factor of the paper's 6 and 16 channels.
+        dropout: share of the inputs of the first fully connected layer that are dropped in training.
+        label_smoothing: share of the target that is spread evenly over all classes.
+        optimization: see Optimization; AdamW with a one-cycle schedule.
+        augmentation: see Augmentation.
     """
-
-    tags = Tags(images_only=True, trained_in_steps=True)
 
     def __init__(
         self,
         width: int = 3,
         dropout: float = 0.3,
-        translate: float = 0.08,
-        degrees: float = 10.0,
-        scale: float = 0.1,
         label_smoothing: float = 0.0,
-        steps: int = 1500,
-        batch: int = 64,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 0.01,
+        optimization: Optimization = Optimization(steps=1500, batch=64, learning_rate=3e-3, weight_decay=0.01),
+        augmentation: Augmentation = Augmentation(),
     ):
-        super().__init__(translate, degrees, scale, label_smoothing, steps, batch, learning_rate, weight_decay)
-        self.width, self.dropout = width, dropout
+        super().__init__(label_smoothing, optimization, augmentation)
+        self.width = width
+        self.dropout = dropout
 
-    def layers(self, spec):
+    def layers(self, spec: DataSpec) -> nn.Module:
         """(B, C, H, W) -> (B, K)."""
         channels, height, width = spec.shape
-        a, b = 6 * self.width, 16 * self.width
+        first = 6 * self.width
+        second = 16 * self.width
         return nn.Sequential(
-            nn.Conv2d(channels, a, 5, padding=2),
+            nn.Conv2d(channels, first, 5, padding=2),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Conv2d(a, b, 5, padding=2),
+            nn.Conv2d(first, second, 5, padding=2),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Flatten(),  # (B, b, H // 4, W // 4) -> (B, b H W / 16)
+            nn.Flatten(),  # (B, second, H // 4, W // 4) -> (B, second (H // 4) (W // 4))
             nn.Dropout(self.dropout),
-            nn.Linear(b * (height // 4) * (width // 4), 120),
+            nn.Linear(second * (height // 4) * (width // 4), 120),
             nn.ReLU(),
             nn.Linear(120, 84),
             nn.ReLU(),

@@ -1,34 +1,37 @@
-"""Multilayer perceptron: layers of weighted sums with a bend after each.
+"""Multilayer perceptron (MLP): fully connected layers with a nonlinearity after each.
 
-    h_1 = relu(W_1 x + b_1),  h_2 = relu(W_2 h_1 + b_2),  p(y | x) = softmax(W_3 h_2 + b_3),     minimise -sum_n log p(y_n | x_n)
+    h_1 = relu(W_1 x + b_1),  h_2 = relu(W_2 h_1 + b_2),  p(y | x) = softmax(W_3 h_2 + b_3),     minimize -sum_n log p(y_n | x_n)
 
-It can approximate any function, and knows nothing of images: pixels put in another order would do as well.
+It can approximate any continuous function. It makes no use of the structure of images: training on pixels in any other fixed
+order would do as well.
 
-Reference: D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature, 1986;
-with ReLU and dropout (N. Srivastava et al., JMLR 2014).
+Reference: D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature 323, 1986.
+https://doi.org/10.1038/323533a0. With ReLU, and with dropout: N. Srivastava et al., "Dropout: a simple way to prevent neural
+networks from overfitting", Journal of Machine Learning Research 15, 2014. https://jmlr.org/papers/v15/srivastava14a.html
 """
 
 import math
 
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from pofxy.base.classifiers import LogitsClassifierMixin
+from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
-from pofxy.training.trainer import Objective
+from pofxy.nets.classification import classification_loss, fit_classifier
+from pofxy.training.trainer import Trainer
+
+MAX_UNITS_SHOWN = 40
 
 
 class MLP(LogitsClassifierMixin, nn.Module):
-    """Two hidden layers, on the pixels or columns as they come.
+    """Two hidden layers on raw pixels or columns.
 
     Args:
         hidden: units of each hidden layer.
         dropout: share of the hidden units that are dropped in training.
-        steps: batches to train for.
-        batch: images in one.
-        learning_rate: at its height, of a one-cycle schedule.
-        weight_decay: of AdamW.
+        optimization: see Optimization; AdamW with a one-cycle schedule.
     """
 
     tags = Tags(trained_in_steps=True)
@@ -37,17 +40,15 @@ class MLP(LogitsClassifierMixin, nn.Module):
         self,
         hidden: int = 256,
         dropout: float = 0.3,
-        steps: int = 3000,
-        batch: int = 64,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 0.1,
+        optimization: Optimization = Optimization(steps=3000, batch=64, learning_rate=3e-3, weight_decay=0.1),
     ):
         super().__init__()
-        self.hidden, self.dropout = hidden, dropout
-        self.steps, self.batch, self.learning_rate, self.weight_decay = steps, batch, learning_rate, weight_decay
+        self.hidden = hidden
+        self.dropout = dropout
+        self.optimization = optimization
 
-    def build(self, spec):
-        """Layers for D numbers and K classes."""
+    def build(self, spec: DataSpec) -> None:
+        """Makes the layers for D numbers and K classes."""
         self.net = nn.Sequential(
             nn.Flatten(),  # (N, C, H, W) -> (N, D)
             nn.Linear(math.prod(spec.shape), self.hidden),
@@ -59,27 +60,22 @@ class MLP(LogitsClassifierMixin, nn.Module):
             nn.Linear(self.hidden, spec.classes),
         )
 
-    def fit(self, data, trainer):
-        """Trains on the train split; keeps the parameters of the lowest loss on val."""
+    def fit(self, data: TrainingData, trainer: Trainer) -> None:
+        """Trains on the train split by maximum likelihood."""
         self.build(data.spec)
-        objective = Objective(
-            self._loss, self.parameters(), self.learning_rate, schedule="one_cycle", weight_decay=self.weight_decay
-        )
-        trainer.run(self, data, [objective], steps=self.steps, batch=self.batch, validate=self._loss, bfloat16=True)
+        fit_classifier(self, self._loss, data, trainer, self.optimization)
 
-    def decision_function(self, x):
-        """The logits, (N, K)."""
+    def decision_function(self, x: Tensor) -> Tensor:
+        """x -> the logits, (N, K)."""
         return self.net(x)
 
-    def picture(self, x, y):
-        """The weights of the first hidden units: those with the largest."""
+    def picture(self, x: Tensor, y: Tensor) -> Visualization:
+        """The weights of the units of the first hidden layer with the largest norms."""
         weight = self.net[1].weight.detach()  # (hidden, D)
-        largest = weight.norm(dim=1).argsort(descending=True)[:40]
-        images = weight[largest].view(-1, *x.shape[1:])
-        return Visualization(
-            images, columns=10, caption="What its 40 strongest first units look for, red, and avoid, blue.", signed=True
-        )
+        largest = weight.norm(dim=1).argsort(descending=True)[:MAX_UNITS_SHOWN]
+        images = weight[largest].view(-1, *x.shape[1:])  # (n, D) -> (n, C, H, W)
+        caption = f"Weights of the {len(images)} first-layer units with the largest norms: positive red, negative blue."
+        return Visualization(images, columns=10, caption=caption, signed=True)
 
-    def _loss(self, x, y):
-        logits = self.net(x).float()
-        return {"loss": F.cross_entropy(logits, y), "accuracy": (logits.argmax(1) == y).float().mean()}
+    def _loss(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return classification_loss(self.net(x), y)

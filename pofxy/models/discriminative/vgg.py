@@ -1,19 +1,22 @@
-"""VGG: depth from nothing but stacks of 3 x 3 convolutions, with twice the channels after each pooling.
+"""VGG: a deep stack of 3 x 3 convolutions, with twice the channels after each pooling.
 
     p(y | x) = softmax(MLP(block_B(.. block_1(x)))),     block = pool(relu(conv3x3(relu(conv3x3 ..)))),
-    minimise -sum_n log p(y_n | x_n)
+    minimize -sum_n log p(y_n | x_n)
 
-Two 3 x 3 filters in a row see as far as one of 5 x 5, with fewer parameters and one more bend. Scaled by rule: as many blocks
-as leave a map of at least 2 pixels a side, five at most as in the paper (2 at 8 pixels, 3 at 28, 5 at 64); two convolutions in
-each of the first two blocks and three in the others, as in its configuration D (VGG-16).
+Two stacked 3 x 3 filters have the receptive field of one of 5 x 5, with fewer parameters and one more nonlinearity. The depth
+follows from the image: as many blocks as leave a feature map of at least 2 pixels a side, at most five as in the paper (2 at 8
+pixels, 3 at 28, 5 at 64). The first two blocks have two convolutions each and the others three, as in the paper's configuration D
+(VGG-16).
 
-Reference: K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015; with the
-initialisation of K. He et al., ICCV 2015, which spares its training in stages.
+Reference: K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015.
+https://arxiv.org/abs/1409.1556. The paper trains shallower nets first to initialize deeper ones; this initialization makes that
+unnecessary: K. He et al., "Delving deep into rectifiers", ICCV 2015. https://arxiv.org/abs/1502.01852
 """
 
 from torch import nn
 
-from pofxy.base.tags import Tags
+from pofxy.base.data import DataSpec
+from pofxy.base.hyperparameters import Augmentation, Optimization
 from pofxy.nets.image_classifier import ImageClassifier
 
 
@@ -21,55 +24,46 @@ class VGG(ImageClassifier):
     """VGG-16 with `width` channels in the first block.
 
     Args:
-        width: channels of the first block, doubled from block to block up to eight times as many; the paper's is 64.
-        hidden: units of the two fully connected layers; the paper's is 4096.
-        dropout: share of the hidden units that are dropped.
-        translate: largest random move in training, as a share of the side.
-        degrees: largest random turn, in degrees.
-        scale: largest random change of scale, as a share.
-        label_smoothing: share of the target that is spread over all classes.
-        steps: batches to train for.
-        batch: images in one.
-        learning_rate: at its height, of a one-cycle schedule.
-        weight_decay: of AdamW.
+        width: channels of the first block (the paper's: 64), doubled from block to block up to eight times as many.
+        hidden: units of each of the two hidden fully connected layers (the paper's: 4096).
+        dropout: share of the hidden units that are dropped in training.
+        label_smoothing: share of the target that is spread evenly over all classes.
+        optimization: see Optimization; AdamW with a one-cycle schedule.
+        augmentation: see Augmentation.
     """
-
-    tags = Tags(images_only=True, trained_in_steps=True)
 
     def __init__(
         self,
         width: int = 16,
         hidden: int = 128,
         dropout: float = 0.3,
-        translate: float = 0.08,
-        degrees: float = 10.0,
-        scale: float = 0.1,
         label_smoothing: float = 0.0,
-        steps: int = 1000,
-        batch: int = 64,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.01,
+        optimization: Optimization = Optimization(steps=1000, batch=64, learning_rate=2e-3, weight_decay=0.01),
+        augmentation: Augmentation = Augmentation(),
     ):
-        super().__init__(translate, degrees, scale, label_smoothing, steps, batch, learning_rate, weight_decay)
-        self.width, self.hidden, self.dropout = width, hidden, dropout
+        super().__init__(label_smoothing, optimization, augmentation)
+        self.width = width
+        self.hidden = hidden
+        self.dropout = dropout
 
-    def layers(self, spec):
+    def layers(self, spec: DataSpec) -> nn.Module:
         """(B, C, H, W) -> (B, K)."""
-        before, height, width = spec.shape
-        parts = []
+        channels, height, width = spec.shape
+        blocks = []
         for block in range(5):
             if min(height, width) < 4:
                 break
-            after = self.width * min(2**block, 8)
+            out_channels = self.width * min(2**block, 8)
             for _ in range(2 if block < 2 else 3):
-                parts += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
-                before = after
-            parts.append(nn.MaxPool2d(2))
-            height, width = height // 2, width // 2
+                blocks += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU()]
+                channels = out_channels
+            blocks.append(nn.MaxPool2d(2))
+            height = height // 2
+            width = width // 2
         net = nn.Sequential(
-            *parts,
+            *blocks,
             nn.Flatten(),  # (B, channels, h, w) -> (B, channels h w)
-            nn.Linear(before * height * width, self.hidden),
+            nn.Linear(channels * height * width, self.hidden),
             nn.ReLU(),
             nn.Dropout(self.dropout),
             nn.Linear(self.hidden, self.hidden),

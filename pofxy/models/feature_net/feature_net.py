@@ -1,70 +1,77 @@
-"""Feature net: the data set's own classifier, on whose features samples are compared with images.
+"""Feature net: a classifier trained on the data set, in whose feature space samples are compared with images.
 
-    f(x) = the 64 activations before the last layer of a CNN trained to minimise -sum_n log p(y_n | x_n) on the train split
+    f(x) = the 64 activations before the last layer of a CNN trained to minimize -sum_n log p(y_n | x_n) on the train split
 
-A distance between samples and images needs a space in which it means something; what tells the classes apart is one. It sees
-neither the test split nor any sample. Distances on another net's features, or another data set's, are not comparable.
+A distance between samples and images needs a meaningful feature space; features that separate the classes are one. The net sees
+neither the test split nor any sample. Distances in the feature space of another net or another data set are not comparable.
 
-Reference: M. Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NIPS 2017, with
-the Inception net in this net's place.
+Reference: M. Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NIPS 2017.
+https://arxiv.org/abs/1706.08500. The paper uses the Inception net where this net is used here.
 """
 
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from pofxy.base.classifiers import ProbabilisticClassifierMixin
+from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
-from pofxy.training.trainer import Objective
+from pofxy.nets.classification import classification_loss, fit_classifier
+from pofxy.training.trainer import Trainer
 
 
 class FeatureNet(ProbabilisticClassifierMixin, nn.Module):
-    """Three convolutions with batch normalisation and two fully connected layers; of tables, two hidden layers.
+    """Three convolutions with batch normalization and two fully connected layers; for tables, three fully connected layers.
 
     Args:
-        features: Z, the size of the space.
+        features: dimension Z of the feature space.
         width: channels of the first convolution.
-        steps: batches to train for.
-        batch: images in one.
-        learning_rate: at its height, of a one-cycle schedule.
+        optimization: see Optimization; AdamW with a one-cycle schedule.
     """
 
     tags = Tags(trained_in_steps=True)
 
-    def __init__(self, features: int = 64, width: int = 32, steps: int = 1000, batch: int = 64, learning_rate: float = 3e-3):
+    def __init__(
+        self,
+        features: int = 64,
+        width: int = 32,
+        optimization: Optimization = Optimization(steps=1000, batch=64, learning_rate=3e-3, weight_decay=0.01),
+    ):
         super().__init__()
-        self.features, self.width, self.steps, self.batch, self.learning_rate = features, width, steps, batch, learning_rate
+        self.features = features
+        self.width = width
+        self.optimization = optimization
 
-    def build(self, spec):
-        """Layers for images (C, H, W) or tables (D,)."""
+    def build(self, spec: DataSpec) -> None:
+        """Makes the layers for images (C, H, W) or tables (D,)."""
         if len(spec.shape) == 3:
-            trunk = []
-            for before, after, stride in (
+            layers = []
+            for in_channels, out_channels, stride in (
                 (spec.shape[0], self.width, 1),
                 (self.width, 2 * self.width, 2),
                 (2 * self.width, 2 * self.width, 2),
             ):
-                trunk += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+                layers.append(nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False))
+                layers.append(nn.BatchNorm2d(out_channels))
+                layers.append(nn.ReLU())
         else:
-            trunk = [nn.LazyLinear(256), nn.ReLU()]
-        self.trunk = nn.Sequential(*trunk, nn.Flatten(), nn.LazyLinear(self.features), nn.ReLU())
+            layers = [nn.LazyLinear(256), nn.ReLU()]
+        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(self.features), nn.ReLU())
         self.head = nn.Linear(self.features, spec.classes)
-        self.trunk(torch.zeros(2, *spec.shape))  # tells the lazy layers their sizes
+        self.trunk(torch.zeros(2, *spec.shape))  # a first batch lets the lazy layers find their sizes
 
-    def fit(self, data, trainer):
-        """Trains on the train split; keeps the parameters of the lowest loss on val."""
+    def fit(self, data: TrainingData, trainer: Trainer) -> None:
+        """Trains on the train split by maximum likelihood."""
         self.build(data.spec)
-        objective = Objective(self._loss, self.parameters(), self.learning_rate, schedule="one_cycle", weight_decay=0.01)
-        trainer.run(self, data, [objective], steps=self.steps, batch=self.batch, validate=self._loss, bfloat16=True)
+        fit_classifier(self, self._loss, data, trainer, self.optimization)
 
-    def predict_proba(self, x):
-        """p(y | x), (N, K)."""
+    def predict_proba(self, x: Tensor) -> Tensor:
+        """x -> p(y | x), (N, K)."""
         return self.head(self.trunk(x)).softmax(1)
 
-    def encode(self, x):
-        """The features, (N, Z), none negative."""
+    def encode(self, x: Tensor) -> Tensor:
+        """x -> the features, (N, Z); none is negative."""
         return self.trunk(x)
 
-    def _loss(self, x, y):
-        logits = self.head(self.trunk(x)).float()
-        return {"loss": F.cross_entropy(logits, y), "accuracy": (logits.argmax(1) == y).float().mean()}
+    def _loss(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return classification_loss(self.head(self.trunk(x)), y)

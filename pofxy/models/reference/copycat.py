@@ -1,6 +1,7 @@
-"""Copycat: a generator that has learned its train images by heart. It wins every distance, and is caught memorising.
+"""Copycat: a generator that has memorized its train images.
 
-A distance between samples and test images cannot tell it from a perfect model: only the train images show what it does.
+It wins every distance between samples and test images: these cannot tell it from a perfect model. Only measures of memorization,
+which compare samples with the train images, detect it.
 """
 
 from pofxy.nets.kept_images import KeptImages
@@ -10,7 +11,7 @@ class Copycat(KeptImages):
     """Its samples are train images.
 
     Args:
-        kept: images of the train split that it knows, at random; of each class one at least.
+        kept: number of train images that it memorizes, chosen at random; at least one of each class.
     """
 
     def __init__(self, kept: int = 20_000):

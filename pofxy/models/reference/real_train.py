@@ -1,14 +1,16 @@
-"""Real images: the floor of every distance. It draws from the train split, which is as far from the test split as real is."""
+"""Real images: the floor (lower limit) of every distance. Its samples are train images, which are as far from the test split as
+real images are.
+"""
 
 from pofxy.base.tags import Tags
 from pofxy.nets.kept_images import KeptImages
 
 
 class RealTrain(KeptImages):
-    """Draws from the train split without replacement.
+    """Samples from the train split without replacement.
 
     Args:
-        kept: images of the train split that are kept to draw from, at random; of each class one at least.
+        kept: number of train images that are kept to sample from, chosen at random; at least one of each class.
     """
 
     tags = Tags(conditional=True, samples_without_replacement=True, samples_are_real=True, n_redraws=10)
