@@ -72,13 +72,14 @@ def _in_own_process(loop: str, side: int, environment: dict[str, str]) -> dict[s
 
 def _epoch(trainer, side: int) -> dict[str, float]:
     """Fits a new VAE as a job does, after some steps to warm up; the seconds of the loop alone, and images per core-second."""
+    from pofxy.base.hyperparameters import build_model
     from pofxy.base.seeding import seed_everything
     from pofxy.models.generative.vae import VAE
 
     data = _data(side, SIZES[side])
     for steps in (WARM_UP_STEPS, IMAGES // BATCH):
         seed_everything(0)
-        VAE(steps=steps, batch=BATCH).fit(data, trainer)
+        build_model(VAE, steps=steps, batch=BATCH).fit(data, trainer)
     return {**trainer.took, "per_core": steps * BATCH / trainer.took["core_seconds"]}
 
 

@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import build_model
 from pofxy.base.prediction import predict_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.evaluation.metrics.denoising import denoising
@@ -283,7 +284,7 @@ def test_the_vae_fills_in_what_it_has_seen():
     y = torch.arange(160) % 2
     spec = DataSpec("made", (1, 8, 8), 2, 5, ("a", "b"))
     seed_everything(0)
-    model = VAE(latent_dim=2, hidden=32, dropout=0.0, steps=150, batch=40)
+    model = build_model(VAE, latent_dim=2, hidden=32, dropout=0.0, steps=150, batch=40)
     model.fit(TrainingData(spec, pattern[y], y, pattern[y[:20]], y[:20]), Trainer())
     x = pattern[y[:10]]
     found = inpainting.inpainted(model, x).values
