@@ -155,7 +155,7 @@ DEVIATION = 0.2
 
 
 def gaussian_denoiser(model):
-    """The model with the optimal v for independent pixels N(0, DEVIATION^2) in [-1, 1]: the predicted x_0 is the posterior mean."""
+    """The model with the optimal v for independent pixels N(0, DEVIATION^2): it predicts the posterior mean of x_0."""
 
     def velocity(x_t, share):
         abar = model.alphas_cumprod[(share * model.timesteps).round().long()]
@@ -222,7 +222,7 @@ def test_samples_of_the_optimal_denoiser_have_the_distribution_of_the_data(eta):
 
 
 def gaussian_flow(dimensions, steps):
-    """A model with the optimal velocity field from N(0, I) to a Gaussian of random covariance, and that Gaussian, for rows (N, D)."""
+    """A model with the optimal velocity field from N(0, I) to a Gaussian of rows (N, D), and that Gaussian."""
     model = built(flow_matching.FlowMatching(sampling_steps=steps, density_steps=steps), spec_of((dimensions,)))
     model.center = torch.linspace(0.3, 0.6, dimensions)
     model.scale = torch.full((dimensions,), 0.1)
