@@ -42,6 +42,7 @@ class AdversarialNet(nn.Module):
     """
 
     discriminator_steps = 1  # for each step of the generator
+    step: Tensor
 
     def __init__(self, latent_dim: int, penalty: float, ema_decay: float, optimization: Optimization):
         super().__init__()
@@ -128,6 +129,8 @@ class AdversarialNet(nn.Module):
 
 class ConditionalAdversarialNet(ClassPriorMixin, AdversarialNet):
     """A class-conditional GAN: the label is appended to the noise as a one-hot vector, and the discriminator is D(x, y)."""
+
+    log_prior: Tensor
 
     def register_nets(self, spec: DataSpec, generator: nn.Module, discriminator: nn.Module) -> None:
         """Registers the two nets, the EMA of the generator, and the class prior, which `fit` sets."""

@@ -25,6 +25,10 @@ class Codebook(nn.Module):
         features: E, the dimension of a vector.
     """
 
+    words: Tensor
+    count: Tensor
+    sum: Tensor
+
     def __init__(self, words: int, features: int):
         super().__init__()
         self.register_buffer("words", torch.zeros(words, features))

@@ -55,6 +55,8 @@ class Denoiser(nn.Module):
         features: E, of the embedding of time and class.
     """
 
+    frequency: Tensor
+
     def __init__(self, classes: int, features: int):
         super().__init__()
         self.null = classes

@@ -22,6 +22,10 @@ class EncoderDecoder(nn.Module):
         optimization: steps, batch, learning rate and weight decay.
     """
 
+    shape: tuple[int, ...]
+    encoder: nn.Module
+    decoder: nn.Module
+
     def __init__(self, latent_dim: int, hidden: int, optimization: Optimization):
         super().__init__()
         self.latent_dim = latent_dim

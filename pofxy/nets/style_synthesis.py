@@ -48,6 +48,8 @@ class Synthesis(nn.Module):
         widths: channels at each size, the smallest size first.
     """
 
+    layer: Tensor
+
     def __init__(self, style: int, shape: tuple[int, ...], widths: list[int]):
         super().__init__()
         self.shape = shape

@@ -60,6 +60,8 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
     """
 
     tags = Tags(conditional=True, bound="IWAE-32", images_only=True, trained_in_steps=True)
+    log_prior: Tensor
+    noise: Tensor
 
     def __init__(
         self,

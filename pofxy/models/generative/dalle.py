@@ -68,6 +68,9 @@ class DALLE(ClassPriorMixin, nn.Module):
     """
 
     tags = Tags(conditional=True, images_only=True, trained_in_steps=True)
+    step: Tensor
+    log_prior: Tensor
+    training_captions: Tensor
 
     def __init__(
         self,
@@ -250,6 +253,9 @@ class TextImageTransformer(nn.Module):
         depth: blocks.
         dropout: share of the features that are dropped.
     """
+
+    rotary_embedding: Tensor
+    histogram: Tensor
 
     def __init__(
         self,

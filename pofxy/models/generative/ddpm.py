@@ -74,6 +74,8 @@ class DDPM(ClassPriorMixin, nn.Module):
     """
 
     tags = Tags(conditional=True, bound="diffusion bound", images_only=True, trained_in_steps=True)
+    log_prior: Tensor
+    alphas_cumprod: Tensor
 
     def __init__(
         self,

@@ -66,6 +66,9 @@ class FlowMatching(ClassPriorMixin, nn.Module):
     """
 
     tags = Tags(conditional=True, likelihood="density", estimator="ODE with Hutchinson's trace", trained_in_steps=True)
+    log_prior: Tensor
+    center: Tensor
+    scale: Tensor
 
     def __init__(
         self,

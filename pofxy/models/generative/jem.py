@@ -63,6 +63,11 @@ class JEM(LogitsClassifierMixin, ClassPriorMixin, nn.Module):
     """
 
     tags = Tags(conditional=True, images_only=True, trained_in_steps=True)
+    mean: Tensor
+    deviation: Tensor
+    log_prior: Tensor
+    replay_buffer: Tensor
+    chain_labels: Tensor
 
     def __init__(
         self,

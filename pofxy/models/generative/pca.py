@@ -38,6 +38,10 @@ class PCA(nn.Module):
         latent_dim: Z, dimension of the latent space; at most D.
     """
 
+    center: Tensor
+    components: Tensor
+    scale: Tensor
+
     def __init__(self, latent_dim: int = 16):
         super().__init__()
         self.latent_dim = latent_dim

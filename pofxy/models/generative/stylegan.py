@@ -134,6 +134,8 @@ def _to_unit_range(x):
 class _Mapping(nn.Module):
     """(N, Z + K), noise and one-hot label -> w (N, W). Keeps the running mean of w for each class, (K, W)."""
 
+    mean: Tensor
+
     def __init__(self, latent_dim, classes, style, depth):
         super().__init__()
         self.latent_dim = latent_dim

@@ -58,6 +58,7 @@ class VQVAE(BayesRuleBoundMixin, nn.Module):
     """
 
     tags = Tags(conditional=True, bound="one latent", images_only=True, trained_in_steps=True)
+    log_prior: Tensor
 
     def __init__(
         self,
@@ -223,6 +224,9 @@ class Prior(nn.Module):
         depth: blocks.
         dropout: share of the features that are dropped.
     """
+
+    rotary_embedding: Tensor
+    histogram: Tensor
 
     def __init__(self, classes: int, words: int, grid: tuple[int, int], width: int, depth: int, dropout: float):
         super().__init__()
