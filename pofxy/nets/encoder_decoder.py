@@ -1,6 +1,6 @@
-"""What the deterministic autoencoders share: an encoder f, a decoder g, and training on the squared error.
+"""What the deterministic autoencoders share: fully connected encoder and decoder, and their training.
 
-z = f(x),      x^ = g(z),      both fully connected
+The model maps x to the latents z = f(x), and the latents to the reconstruction x^ = g(z).
 """
 
 from torch import Tensor, nn
