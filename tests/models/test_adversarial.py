@@ -192,6 +192,17 @@ def test_the_critic_takes_several_steps_for_each_step_of_the_generator():
     assert "".join(losses) == "cgccccgccccg"
 
 
+def test_weight_decay_shrinks_the_parameters_of_both_nets():
+    sizes = []
+    for weight_decay in (0.0, 50.0):
+        seed_everything(0)
+        model = build_model(ConditionalGAN, steps=4, batch=32, weight_decay=weight_decay)
+        model.fit(made_data(), Trainer())
+        nets = (model.generator, model.discriminator)
+        sizes.append([float(sum(p.detach().square().sum() for p in net.parameters())) for net in nets])
+    assert sizes[1][0] < 0.9 * sizes[0][0] and sizes[1][1] < 0.9 * sizes[0][1]
+
+
 def test_labels_that_are_not_given_are_sampled_from_the_class_prior():
     data = made_data(120)
     many = torch.cat([torch.nonzero(data.y == 0)[:, 0], torch.nonzero(data.y > 0)[:10, 0]])  # 40 of class 0, 5 of each other
