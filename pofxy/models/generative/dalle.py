@@ -136,12 +136,11 @@ class DALLE(ClassPriorMixin, nn.Module):
         self.log_prior = log_class_prior(data.y, data.spec.classes)
         steps = self.optimization.steps
         dvae_parameters = [self.codebook, *self.encoder.parameters(), *self.decoder.parameters()]
-        self._train(data, trainer, Objective(self._dvae_loss, dvae_parameters, **self._settings("dvae", 0.0)), steps)
+        self._train_part(data, trainer, "dvae", self._dvae_loss, dvae_parameters, steps, 0.0)
         self.transformer.count(predict_batched(self, "_quantize", data.x))
-        settings = self._settings("transformer", self.optimization.weight_decay)
-        self._train(data, trainer, Objective(self._transformer_loss, self.transformer.parameters(), **settings), steps)
-        settings = self._settings("clip", CLIP_WEIGHT_DECAY)
-        self._train(data, trainer, Objective(self._clip_loss, self.clip.parameters(), **settings), -(-steps // 2))
+        parameters = self.transformer.parameters()
+        self._train_part(data, trainer, "transformer", self._transformer_loss, parameters, steps, self.optimization.weight_decay)
+        self._train_part(data, trainer, "clip", self._clip_loss, self.clip.parameters(), -(-steps // 2), CLIP_WEIGHT_DECAY)
 
     def captions(self, label: int) -> tuple[list[str], list[str]]:
         """Captions of a class: those for training, and those of held-out wordings."""
@@ -180,12 +179,9 @@ class DALLE(ClassPriorMixin, nn.Module):
         """The decoder's mean image for the most probable latents of x."""
         return self.pixel_distribution.mean(self.decoder(self.codebook[self._quantize(x)])).view(x.shape)
 
-    def _settings(self, name, weight_decay):
-        return {"learning_rate": self.optimization.learning_rate, "weight_decay": weight_decay, "name": name}
-
-    def _train(self, data, trainer, objective, steps):
-        batch = self.optimization.batch
-        trainer.run(self, data, [objective], steps=steps, batch=batch, validate=objective.loss, bfloat16=True)
+    def _train_part(self, data, trainer, name, loss, parameters, steps, weight_decay):
+        objective = Objective(loss, parameters, self.optimization.learning_rate, weight_decay=weight_decay, name=name)
+        trainer.run(self, data, [objective], steps=steps, batch=self.optimization.batch, validate=loss, bfloat16=True)
 
     def _sample(self, captions):
         """For captions (n, S), the candidate with the highest CLIP score, (n, C, H, W)."""

@@ -106,39 +106,13 @@ class VQVAE(BayesRuleBoundMixin, nn.Module):
         """Trains encoder, decoder and codebook, then the prior over their latents; keeps the best of each on val."""
         self.build(data.spec)
         self.log_prior = log_class_prior(data.y, data.spec.classes)
-        settings = self.optimization
-        autoencoder = Objective(
-            self._autoencoder_loss,
-            [*self.encoder.parameters(), *self.decoder.parameters()],
-            settings.learning_rate,
-            name="autoencoder",
-        )
-        trainer.run(
-            self,
-            data,
-            [autoencoder],
-            steps=settings.steps,
-            batch=settings.batch,
-            validate=self._autoencoder_loss,
-            bfloat16=True,
-        )
+        steps = self.optimization.steps
+        autoencoder_parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self._train_part(data, trainer, "autoencoder", self._autoencoder_loss, autoencoder_parameters, steps, 0.0)
         self.prior.count(predict_batched(self, "_quantize", data.x), data.y)
-        prior = Objective(
-            self._prior_loss,
-            self.prior.parameters(),
-            settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            name="prior",
-        )
-        trainer.run(
-            self,
-            data,
-            [prior],
-            steps=max(1, round(self.prior_steps * settings.steps)),
-            batch=settings.batch,
-            validate=self._prior_loss,
-            bfloat16=True,
-        )
+        parameters = self.prior.parameters()
+        prior_steps = max(1, round(self.prior_steps * steps))
+        self._train_part(data, trainer, "prior", self._prior_loss, parameters, prior_steps, self.optimization.weight_decay)
 
     def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
         """n images: latents from the prior, then pixels from their distribution; labels are sampled where none are given."""
@@ -171,6 +145,10 @@ class VQVAE(BayesRuleBoundMixin, nn.Module):
         used = f"{len(x)} test images use {int((counts > 0).sum())} of {self.words} vectors."
         caption = f"Vectors of the codebook, the most used first, each decoded at every place of the grid. {used}"
         return Visualization(images, columns=10, caption=caption)
+
+    def _train_part(self, data, trainer, name, loss, parameters, steps, weight_decay):
+        objective = Objective(loss, parameters, self.optimization.learning_rate, weight_decay=weight_decay, name=name)
+        trainer.run(self, data, [objective], steps=steps, batch=self.optimization.batch, validate=loss, bfloat16=True)
 
     def _autoencoder_loss(self, x, y):
         z = self.encoder(x)  # (N, T, E)
