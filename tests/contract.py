@@ -51,7 +51,7 @@ def made_data(spec, n=60, n_val=30, seed=1, grain=None):
 def known_data(n=60, n_val=30):
     """Data whose distribution is known, for the model that needs them."""
     distribution = {"of": "known_images"}
-    x, y = (torch.from_numpy(part) for part in open_distribution(distribution).draw(n + n_val, np.random.default_rng(1)))
+    x, y = (torch.from_numpy(part) for part in open_distribution(distribution).sample(n + n_val, np.random.default_rng(1)))
     spec = DataSpec("made", (1, 8, 8), 4, 17, tuple("abcd"), distribution=distribution)
     return TrainingData(spec, x[:n], y[:n], x[n:], y[n:])
 

@@ -1,46 +1,62 @@
-"""A codebook of vectors, each a running average of the features that choose it.
+"""A codebook whose vectors are exponential moving averages (EMA) of the features assigned to them.
 
-Source: A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural discrete representation learning", NIPS 2017, appendix A.1; restarts:
-P. Dhariwal et al., "Jukebox", arXiv:2005.00341, 2020, section 3.1.
+    n_m <- decay n_m + (1 - decay) |{t : m_t = m}|,    s_m <- decay s_m + (1 - decay) sum_{t : m_t = m} z_t,    e_m = s_m / n_m
+
+References:
+    A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural discrete representation learning", NIPS 2017, appendix A.1.
+    https://arxiv.org/abs/1711.00937
+    Random restarts: P. Dhariwal et al., "Jukebox: a generative model for music", 2020, section 3.1.
+    https://arxiv.org/abs/2005.00341
 """
 
 import torch
 from torch import Tensor, nn
 
-# A word that fewer choose in a batch, on average, starts anew.
-DEAD = 0.1
-# Share of the old in a word's average.
-MEMORY = 0.98
+# A codebook vector to which fewer features of a batch are assigned, on average, is restarted.
+RESTART_BELOW = 0.1
+EMA_DECAY = 0.98
 
 
 class Codebook(nn.Module):
-    """Words that follow the features that choose them, by running averages (appendix A.1).
+    """M vectors, updated without gradients.
 
     Args:
-        words: M.
-        features: E, of a word.
+        words: M, the number of vectors.
+        features: E, the dimension of a vector.
     """
+
+    words: Tensor
+    count: Tensor
+    sum: Tensor
 
     def __init__(self, words: int, features: int):
         super().__init__()
         self.register_buffer("words", torch.zeros(words, features))
-        # None has been chosen yet, so that all of them start at features of the first batch.
+        # Nothing has been assigned yet, so that all vectors start at features of the first batch.
         self.register_buffer("count", torch.zeros(words))
         self.register_buffer("sum", torch.zeros(words, features))
 
     def nearest(self, z: Tensor) -> Tensor:
-        """The nearest word of each feature vector, (.., E) -> (..)."""
+        """Index of the nearest codebook vector for features z, (.., E) -> (..)."""
         with torch.autocast(z.device.type, enabled=False):
-            return (self.words.square().sum(1) - 2 * z @ self.words.T).argmin(-1)  # but for |z|^2
+            # The squared distance without |z|^2, which is the same for all vectors.
+            return (self.words.square().sum(1) - 2 * z @ self.words.T).argmin(-1)
 
     @torch.no_grad()
-    def follow(self, z: Tensor, codes: Tensor) -> None:
-        """Moves each word to the average of those z (N, T, E) that chose it; words that hardly any did start anew."""
-        z, codes = z.flatten(0, 1), codes.flatten()
-        self.count.mul_(MEMORY).index_add_(0, codes, torch.full(codes.shape, 1 - MEMORY, device=z.device))
-        self.sum.mul_(MEMORY).index_add_(0, codes, (1 - MEMORY) * z)
-        dead = self.count < DEAD
-        anew = z[torch.randint(len(z), (len(self.count),), device=z.device)]
-        self.sum.copy_(torch.where(dead[:, None], anew, self.sum))
-        self.count.copy_(torch.where(dead, 1.0, self.count))
+    def update(self, z: Tensor, latents: Tensor) -> None:
+        """Moves each vector towards the mean of the features assigned to it, and restarts vectors that are hardly used.
+
+        Args:
+            z: features (N, T, E).
+            latents: indices (N, T) of the vectors that they are assigned to.
+        """
+        z = z.flatten(0, 1)  # (N, T, E) -> (N T, E)
+        latents = latents.flatten()
+        weights = torch.full(latents.shape, 1 - EMA_DECAY, device=z.device)
+        self.count.mul_(EMA_DECAY).index_add_(0, latents, weights)
+        self.sum.mul_(EMA_DECAY).index_add_(0, latents, (1 - EMA_DECAY) * z)
+        unused = self.count < RESTART_BELOW
+        restart = z[torch.randint(len(z), (len(self.count),), device=z.device)]
+        self.sum.copy_(torch.where(unused[:, None], restart, self.sum))
+        self.count.copy_(torch.where(unused, 1.0, self.count))
         self.words.copy_(self.sum / self.count[:, None])

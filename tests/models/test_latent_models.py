@@ -1,4 +1,4 @@
-"""Models with a code: each held against enumeration, quadrature or scikit-learn."""
+"""Models with continuous latents, each against enumeration, quadrature or scikit-learn."""
 
 import math
 
@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import build_model
 from pofxy.base.prediction import inference, predict_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.models.generative.autoencoder import Autoencoder
@@ -27,7 +28,7 @@ def table(x):
 
 
 def images(shape=(1, 2, 2), levels=5, n=300, classes=3):
-    """Noisy images, each class brighter by as much again."""
+    """Noisy images; the brightness increases with the label."""
     generator = torch.Generator().manual_seed(3)
     y = torch.arange(n) % classes
     x = (torch.rand(n, 1, 1, 1, generator=generator) + 0.3 * torch.rand(n, *shape, generator=generator)) / 2
@@ -42,60 +43,66 @@ def fitted(model, data):
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
-def test_the_bins_of_a_pixel_are_those_of_scipys_logistic_laws_and_sum_to_one(levels):
+def test_the_mass_of_each_level_is_that_of_scipys_logistic_distributions_and_sums_to_one(levels):
     torch.manual_seed(0)
-    law, pixels = DiscretizedLogisticMixture(levels, components=2), 4
-    parameters = 2 * torch.randn(1, law.size * pixels)
+    mixture = DiscretizedLogisticMixture(levels, components=2)
+    pixels = 4
+    parameters = 2 * torch.randn(1, mixture.size * pixels)
     grid = torch.arange(levels) / (levels - 1)
-    # One pixel takes every level, the others stay at 0: what they add is the same for all.
+    # One pixel takes every level. The others stay at 0 and add the same mass each time.
     x = torch.zeros(levels, pixels)
     x[:, 2] = grid
-    log_mass = law.log_mass(x, parameters.expand(levels, -1)).double()
-    log_weight, centre, log_scale = parameters.double().view(3, 2, pixels)[..., 2].numpy()
-    weight, scale = np.exp(log_weight) / np.exp(log_weight).sum(), np.exp(np.clip(log_scale - 2, -7, 7))
+    log_mass = mixture.log_mass(x, parameters.expand(levels, -1)).double()
+    log_weight, center, log_scale = parameters.double().view(3, 2, pixels)[..., 2].numpy()
+    weight = np.exp(log_weight) / np.exp(log_weight).sum()
+    scale = np.exp(np.clip(log_scale - 2, -7, 7))
     edges = np.concatenate([[-np.inf], (np.arange(levels - 1) + 0.5) / (levels - 1), [np.inf]])
-    mass = weight @ np.diff(stats.logistic.cdf(edges, (centre + np.array([0.25, 0.75]))[:, None], scale[:, None]), axis=1)
+    mass = weight @ np.diff(stats.logistic.cdf(edges, (center + np.array([0.25, 0.75]))[:, None], scale[:, None]), axis=1)
     np.testing.assert_allclose(log_mass.softmax(0).numpy(), mass, atol=1e-5)
-    others = law.log_mass(torch.zeros(1, pixels), parameters).double() - log_mass[0]
+    others = mixture.log_mass(torch.zeros(1, pixels), parameters).double() - log_mass[0]
     assert float(log_mass.logsumexp(0) + others) == pytest.approx(float(log_mass[0] - math.log(mass[0])), abs=1e-3)
 
 
-def test_draws_of_a_law_come_as_often_as_their_mass_and_their_mean_is_the_mean():
+def test_samples_of_a_mixture_have_the_frequencies_of_its_mass_and_its_mean():
     torch.manual_seed(1)
-    law, n = DiscretizedLogisticMixture(5), 20_000
-    parameters = torch.randn(1, law.size)
-    expected = law.log_mass(torch.arange(5.0)[:, None] / 4, parameters.expand(5, -1)).double().exp()
-    drawn = law.sample(parameters.expand(n, -1))
-    counts = torch.bincount((drawn[:, 0] * 4).round().long(), minlength=5)
+    mixture = DiscretizedLogisticMixture(5)
+    n = 20_000
+    parameters = torch.randn(1, mixture.size)
+    expected = mixture.log_mass(torch.arange(5.0)[:, None] / 4, parameters.expand(5, -1)).double().exp()
+    samples = mixture.sample(parameters.expand(n, -1))
+    counts = torch.bincount((samples[:, 0] * 4).round().long(), minlength=5)
     assert stats.chisquare(counts.numpy(), (n * expected / expected.sum()).numpy()).pvalue > 1e-3
-    # Before the cut into levels; the cut moves the mean of a wide law by little.
-    assert float(law.mean(parameters)) == pytest.approx(float(drawn.mean()), abs=0.02)
+    # `mean` does not round to levels; rounding moves the mean of a wide distribution by little.
+    assert float(mixture.mean(parameters)) == pytest.approx(float(samples.mean()), abs=0.02)
 
 
-def test_what_a_law_holds_for_all_but_impossible_still_has_a_finite_gradient():
-    law = DiscretizedLogisticMixture(256)
+def test_a_level_of_vanishing_mass_has_a_finite_gradient():
+    mixture = DiscretizedLogisticMixture(256)
     parameters = torch.tensor([[0.0] * 3 + [-40.0, 40, 90] + [-20.0, -20, 20]]).requires_grad_()
-    log_mass = law.log_mass(torch.tensor([[0.5]]), parameters)
+    log_mass = mixture.log_mass(torch.tensor([[0.5]]), parameters)
     log_mass.sum().backward()
     assert log_mass.isfinite().all() and parameters.grad.isfinite().all() and parameters.grad.abs().sum() > 0
 
 
 def test_principal_components_are_scikit_learns():
-    from sklearn.decomposition import PCA as Theirs
+    from sklearn.decomposition import PCA as SklearnPCA
 
     x = torch.rand(400, 12, generator=torch.Generator().manual_seed(0)) @ torch.rand(12, 12).tril()
     x = x / x.max()
-    ours, theirs = fitted(PCA(latent_dim=5), table(x)), Theirs(5, whiten=True).fit(x.double().numpy())
-    codes, expected = ours.encode(x), theirs.transform(x.double().numpy()) * math.sqrt(400 / 399)  # it divides by N - 1
-    np.testing.assert_allclose(codes.abs().numpy(), np.abs(expected), atol=1e-3)
+    ours = fitted(PCA(latent_dim=5), table(x))
+    theirs = SklearnPCA(5, whiten=True).fit(x.double().numpy())
+    latents = ours.encode(x)
+    expected = theirs.transform(x.double().numpy()) * math.sqrt(400 / 399)  # scikit-learn divides by N - 1
+    np.testing.assert_allclose(latents.abs().numpy(), np.abs(expected), atol=1e-3)
     restored = theirs.inverse_transform(theirs.transform(x.double().numpy()))
     np.testing.assert_allclose(ours.reconstruct(x).numpy(), restored.clip(0, 1), atol=1e-4)
-    torch.testing.assert_close(codes.T @ codes / 400, torch.eye(5), atol=1e-3, rtol=0)
+    torch.testing.assert_close(latents.T @ latents / 400, torch.eye(5), atol=1e-3, rtol=0)
 
 
-def test_directions_in_which_nothing_varies_have_the_code_zero():
+def test_the_latents_of_directions_without_variance_are_zero():
     x = torch.rand(400, 6, generator=torch.Generator().manual_seed(0))
-    x[:, 1], x[:, 4] = 0.5, x[:, 0]
+    x[:, 1] = 0.5
+    x[:, 4] = x[:, 0]
     model = fitted(PCA(latent_dim=6), table(x))
     assert (model.encode(torch.rand(10, 6))[:, 4:] == 0).all()
     torch.testing.assert_close(model.reconstruct(x), x, atol=1e-5, rtol=0)
@@ -104,84 +111,90 @@ def test_directions_in_which_nothing_varies_have_the_code_zero():
     assert few.decode(torch.randn(5, 6)).isfinite().all()
 
 
-def test_a_curve_takes_one_number_of_an_autoencoder_and_more_of_a_linear_one():
-    turn = torch.rand(600, 1, generator=torch.Generator().manual_seed(0)) * 4
-    x = 0.5 + 0.4 * torch.cat([turn.cos(), turn.sin(), (turn / 2).cos()], 1)
-    curved = fitted(Autoencoder(latent_dim=1, hidden=64, steps=800, learning_rate=4e-3), table(x))
-    straight = fitted(PCA(latent_dim=1), table(x))
-    errors = [float((predict_batched(model, "reconstruct", x) - x).square().sum(1).mean()) for model in (curved, straight)]
+def test_one_latent_of_an_autoencoder_describes_a_curve_and_one_of_pca_does_not():
+    angle = torch.rand(600, 1, generator=torch.Generator().manual_seed(0)) * 4
+    x = 0.5 + 0.4 * torch.cat([angle.cos(), angle.sin(), (angle / 2).cos()], 1)
+    nonlinear = fitted(build_model(Autoencoder, latent_dim=1, hidden=64, steps=800, learning_rate=4e-3), table(x))
+    linear = fitted(PCA(latent_dim=1), table(x))
+    errors = [float((predict_batched(model, "reconstruct", x) - x).square().sum(1).mean()) for model in (nonlinear, linear)]
     assert errors[0] < 0.1 * errors[1]
 
 
-def test_a_denoising_autoencoder_pulls_noise_to_the_data_where_components_copy_it():
+def test_a_denoising_autoencoder_moves_noisy_points_to_the_data_and_pca_copies_them():
     generator = torch.Generator().manual_seed(0)
-    turn = 2 * math.pi * torch.rand(600, 1, generator=generator)
-    x = 0.5 + 0.35 * torch.cat([turn.cos(), turn.sin()], 1)
+    angle = 2 * math.pi * torch.rand(600, 1, generator=generator)
+    x = 0.5 + 0.35 * torch.cat([angle.cos(), angle.sin()], 1)
     noisy = x + 0.05 * torch.randn(x.shape, generator=generator)
-    model = fitted(DenoisingAutoencoder(latent_dim=16, hidden=64, noise=0.2, masked=0.0, steps=500, learning_rate=4e-3), table(x))
+    settings = {"latent_dim": 16, "hidden": 64, "noise": 0.2, "masked": 0.0, "steps": 500, "learning_rate": 4e-3}
+    model = fitted(build_model(DenoisingAutoencoder, settings), table(x))
     restored = predict_batched(model, "reconstruct", noisy)
-    off, spoilt = (float(((rows - 0.5).norm(dim=1) - 0.35).square().mean()) for rows in (restored, noisy))
-    assert off < 0.35 * spoilt
-    # A code of as many numbers as there are copies whatever it is given.
+    # Squared distance from the circle.
+    after, before = (float(((rows - 0.5).norm(dim=1) - 0.35).square().mean()) for rows in (restored, noisy))
+    assert after < 0.35 * before
+    # With as many latents as columns PCA copies its input.
     copied = predict_batched(fitted(PCA(latent_dim=2), table(x)), "reconstruct", noisy)
     torch.testing.assert_close(copied, noisy, atol=1e-5, rtol=0)
 
 
-def test_the_kl_term_is_the_mean_of_what_is_drawn_and_more_draws_raise_the_bound():
+def test_the_kl_term_is_the_mean_of_its_samples_and_more_importance_samples_raise_the_bound():
     data = images()
-    model = fitted(VAE(latent_dim=2, hidden=32, steps=300), data)
+    model = fitted(build_model(VAE, latent_dim=2, hidden=32, steps=300), data)
     torch.manual_seed(0)
     with inference(model):
         x = data.x[:20].repeat(2000, 1, 1, 1)
-        _, log_ratio, rate = model._drawn(x)
+        _, log_ratio, rate = model._elbo_terms(x)
         torch.testing.assert_close(-log_ratio.view(2000, 20).mean(0), rate.view(2000, 20)[0], atol=0.1, rtol=0.05)
         losses = []
-        for draws in (1, 8, 64):
-            model.draws = draws
+        for k in (1, 8, 64):
+            model.n_importance_samples = k
             losses.append(float(np.mean([model._loss(data.x, data.y)["loss"] for _ in range(20)])))
     assert losses[0] > losses[1] > losses[2]
 
 
-def test_training_on_several_draws_gives_the_better_bound_of_as_many():
-    data, bounds = images((1, 3, 3)), {}
-    for draws in (1, 8):
-        model = fitted(VAE(latent_dim=2, hidden=32, dropout=0.0, n_importance_samples=draws, steps=300, batch=64), data)
+def test_training_on_the_iwae_bound_gives_a_better_iwae_bound():
+    data = images((1, 3, 3))
+    bounds = {}
+    for k in (1, 8):
+        settings = {"latent_dim": 2, "hidden": 32, "dropout": 0.0, "n_importance_samples": k, "steps": 300, "batch": 64}
+        model = fitted(build_model(VAE, settings), data)
         with inference(model):
-            model.draws = 8
-            bounds[draws] = -float(np.mean([model._loss(data.x, data.y)["loss"] for _ in range(20)]))
+            model.n_importance_samples = 8
+            bounds[k] = -float(np.mean([model._loss(data.x, data.y)["loss"] for _ in range(20)]))
     assert bounds[8] > bounds[1]
 
 
 @pytest.fixture(scope="module")
 def conditional():
-    """A model with a code of one number, what it was fitted to, and log p(x | y) of its first images by quadrature."""
+    """A model with one latent, its training data, and log p(x | y) of the first images by quadrature."""
     data = images()
-    model = fitted(ConditionalVAE(latent_dim=1, hidden=32, components=2, steps=400, batch=64), data)
-    x, grid = data.x[:30], torch.linspace(-12, 12, 4001)[:, None]
+    model = fitted(build_model(ConditionalVAE, latent_dim=1, hidden=32, components=2, steps=400, batch=64), data)
+    x = data.x[:30]
+    grid = torch.linspace(-12, 12, 4001)[:, None]
     exact = []
     with inference(model):
         for k in range(3):
-            normal = torch.distributions.Normal(model.mean[k, :, 0], model.log_scale[k, :, 0].exp())
-            prior = (model.share[k].log_softmax(0) + normal.log_prob(grid)).logsumexp(1)
-            law = model._decoded(grid, torch.full((len(grid),), k))
-            log_mass = torch.stack([model.law.log_mass(image.expand(len(grid), 1, 2, 2), law) for image in x])
+            normal = torch.distributions.Normal(model.prior_mean[k, :, 0], model.prior_log_scale[k, :, 0].exp())
+            prior = (model.mixture_logits[k].log_softmax(0) + normal.log_prob(grid)).logsumexp(1)
+            decoded = model._decode(grid, torch.full((len(grid),), k))
+            mixture = model.pixel_distribution
+            log_mass = torch.stack([mixture.log_mass(image.expand(len(grid), 1, 2, 2), decoded) for image in x])
             exact.append((log_mass + prior).double().logsumexp(1) + math.log(24 / 4000))
     return model, data, torch.stack(exact, 1)
 
 
-def test_the_bound_of_a_class_is_what_quadrature_gives_from_below(conditional):
+def test_the_bound_of_a_class_is_a_tight_lower_bound_of_the_quadrature(conditional):
     model, data, exact = conditional
     seed_everything(0)
     y = data.y[:30]
-    of_class = exact.gather(1, y[:, None])[:, 0]
-    found = torch.stack([predict_batched(model, "log_conditional_bound", data.x[:30], y) for _ in range(50)]).double()
-    below = of_class - found.mean(0)
+    expected = exact.gather(1, y[:, None])[:, 0]
+    bounds = torch.stack([predict_batched(model, "log_conditional_bound", data.x[:30], y) for _ in range(50)]).double()
+    below = expected - bounds.mean(0)
     assert below.min() > -0.05 and below.mean() < 0.1
-    # The mean weight is p(x | y) itself.
-    torch.testing.assert_close(found.logsumexp(0) - math.log(50), of_class, atol=0.05, rtol=0)
+    # The mean of the importance weights is p(x | y) itself.
+    torch.testing.assert_close(bounds.logsumexp(0) - math.log(50), expected, atol=0.05, rtol=0)
 
 
-def test_bayes_rule_over_the_bounds_is_the_one_over_what_they_bound(conditional):
+def test_bayes_rule_over_the_bounds_is_close_to_the_exact_one(conditional):
     model, data, exact = conditional
     joint = exact + model.log_prior
     seed_everything(0)

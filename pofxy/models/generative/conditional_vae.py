@@ -1,37 +1,48 @@
-"""Conditional VAE: a variational autoencoder that is told the label, in its encoder, its decoder and its prior.
+"""Conditional VAE: a variational autoencoder (VAE) whose encoder, decoder and prior are conditional on the label.
 
-    log p(x | y) >= E_q(z|x,y) [log p(x | z, y)] - beta KL(q(z | x, y) || p(z | y))         (eq. 4 of Sohn et al.; beta = 1)
-    log p(x | y) >= E log 1/k sum_i p(x | z_i, y) p(z_i | y) / q(z_i | x, y)                (IWAE-k, what it is scored by)
+    log p(x | y) >= E_q(z|x,y) [log p(x | z, y)] - beta KL(q(z | x, y) || p(z | y))         (ELBO at beta = 1; Sohn et al., eq. 4)
+    log p(x | y) >= E log 1/k sum_i p(x | z_i, y) p(z_i | y) / q(z_i | x, y)                (IWAE-k, the bound that is evaluated)
 
-p(z | y) is a Gaussian for each class, or a mixture of some, learned with the nets: codes drawn from it fall where the decoder
-was trained. Bayes' rule over the second bound classifies. With beta below 1 the codes say more of the image than is good for the
-bound: on large images, where the bound is made of pixels that nobody sees, samples are sharper for it.
+The first bound, the evidence lower bound (ELBO), is maximized in training; the second is that of the importance weighted
+autoencoder (IWAE). p(z | y) is a Gaussian for each class, or a mixture of Gaussians, and is learned with the nets: its samples
+then fall where the decoder was trained. Bayes' rule over the second bound classifies. With beta below 1 the latents carry more
+information on the image than the optimal bound has. For large images this gives sharper samples, because details that are
+invisible dominate the bound there.
 
-References: K. Sohn, H. Lee, X. Yan, NIPS 2015; D. P. Kingma, D. J. Rezende, S. Mohamed, M. Welling, NIPS 2014 (their M2 with all
-labels known); a mixture as prior: J. M. Tomczak, M. Welling, AISTATS 2018; k draws: Y. Burda et al., ICLR 2016, eq. 8.
+References:
+    K. Sohn, H. Lee, X. Yan, "Learning structured output representation using deep conditional generative models", NIPS 2015.
+    https://papers.nips.cc/paper/2015/hash/8d55a249e6baa5c06772297520da2051-Abstract.html
+    D. P. Kingma, D. J. Rezende, S. Mohamed, M. Welling, "Semi-supervised learning with deep generative models", NIPS 2014 (their
+    model M2, with all labels known). https://arxiv.org/abs/1406.5298
+    A mixture as prior: J. M. Tomczak, M. Welling, "VAE with a VampPrior", AISTATS 2018. https://arxiv.org/abs/1705.07120
+    IWAE: Y. Burda, R. Grosse, R. Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, eq. 8.
+    https://arxiv.org/abs/1509.00519
 """
 
 import math
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pofxy.base.bayes import BayesRuleConditionalBoundMixin, log_class_prior
+from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
 from pofxy.nets.discretized_logistic_mixture import DiscretizedLogisticMixture
 from pofxy.nets.dropout import Dropout
-from pofxy.training.trainer import Objective
+from pofxy.training.trainer import Objective, Trainer
 
-# Draws per class when it classifies: many images are asked for, and all classes share the same few.
-CLASSIFYING_DRAWS = 4
-# Share of the draws of log_prob_bound that go to any class, however unlikely, so that no weight is ever huge.
-ANY_CLASS = 0.02
-# Codes decoded at once: more would leave the processor's cache.
+# Importance samples per class for classification: few, because it is applied to many images. All classes share them.
+N_CLASSIFICATION_SAMPLES = 4
+# In log_prob_bound, the share of the labels that are uniform over the classes, so that no importance weight is huge.
+UNIFORM_SHARE = 0.02
+# Latents decoded at once: more do not fit into the processor's cache.
 ROWS = 2048
 INPAINTING_ROUNDS = 10
+# Rows of the picture.
 PICTURED = 6
 
 
@@ -39,19 +50,18 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
     """Encoder and decoder are fully connected nets.
 
     Args:
-        latent_dim: Z, the dimensions of the code.
+        latent_dim: Z, dimension of the latent space.
         hidden: units of a hidden layer: the encoder has one, the decoder two.
         components: M, Gaussians in the mixture p(z | y) of each class.
-        dropout: share of hidden units that are dropped in training, one layer of each net: small data sets are learned by heart.
+        dropout: share of hidden units that are dropped in training, in one layer of each net, against overfitting to small data.
         beta: weight of the KL term in training.
-        n_importance_samples: k, codes per image in the bounds that it is scored by.
-        steps: batches to train for.
-        batch: images in one.
-        learning_rate: at its height, of a cosine schedule.
-        weight_decay: of AdamW.
+        n_importance_samples: k, latents per image in the bounds that are evaluated.
+        optimization: steps, batch, learning rate and weight decay; the schedule is a cosine.
     """
 
     tags = Tags(conditional=True, bound="IWAE-32", images_only=True, trained_in_steps=True)
+    log_prior: Tensor
+    noise: Tensor
 
     def __init__(
         self,
@@ -61,24 +71,26 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
         dropout: float = 0.2,
         beta: float = 1.0,
         n_importance_samples: int = 32,
-        steps: int = 1000,
-        batch: int = 128,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.1,
+        optimization: Optimization = Optimization(steps=1000, batch=128, learning_rate=2e-3, weight_decay=0.1),
     ):
         super().__init__()
-        self.latent_dim, self.hidden, self.components, self.dropout = latent_dim, hidden, components, dropout
-        self.beta, self.n_importance_samples = beta, n_importance_samples
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.components = components
+        self.dropout = dropout
+        self.beta = beta
+        self.n_importance_samples = n_importance_samples
         self.tags = replace(self.tags, bound=f"IWAE-{n_importance_samples}")
-        self.steps, self.batch = steps, batch
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.optimization = optimization
 
-    def build(self, spec):
+    def build(self, spec: DataSpec) -> None:
         """Layers for images of L levels and K classes. Raises ValueError for tables."""
         if spec.levels is None:
-            raise ValueError(f"{spec.name}: ConditionalVAE models grey levels, and a table has none")
-        self.shape, self.classes, dimensions = spec.shape, spec.classes, math.prod(spec.shape)
-        self.law = DiscretizedLogisticMixture(spec.levels)
+            raise ValueError(f"{spec.name}: ConditionalVAE models gray levels, and a table has none")
+        self.shape = spec.shape
+        self.classes = spec.classes
+        dimensions = math.prod(spec.shape)
+        self.pixel_distribution = DiscretizedLogisticMixture(spec.levels)
         self.encoder = nn.Sequential(
             nn.Linear(dimensions + self.classes, self.hidden),
             nn.ReLU(),
@@ -91,136 +103,143 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
             nn.Linear(self.hidden, self.hidden),
             nn.ReLU(),
             Dropout(self.dropout),
-            nn.Linear(self.hidden, self.law.size * dimensions),
+            nn.Linear(self.hidden, self.pixel_distribution.size * dimensions),
         )
-        # p(z | y): logits of the shares (K, M), means (K, M, Z), and inverse Cholesky factors (I + T) / s: T strictly
-        # lower triangular (K, M, Z, Z) and s (K, M, Z): of determinant prod 1 / s, and always invertible.
-        self.share = nn.Parameter(torch.zeros(self.classes, self.components))
-        self.mean = nn.Parameter(0.3 * torch.randn(self.classes, self.components, self.latent_dim))
-        self.log_scale = nn.Parameter(torch.zeros(self.classes, self.components, self.latent_dim))
-        self.turn = nn.Parameter(torch.zeros(self.classes, self.components, self.latent_dim, self.latent_dim))
+        # p(z | y): logits of the mixture weights (K, M), means (K, M, Z), and inverse Cholesky factors (I + T) / s, with T
+        # strictly lower triangular (K, M, Z, Z) and s (K, M, Z): of determinant prod 1 / s, and always invertible.
+        self.mixture_logits = nn.Parameter(torch.zeros(self.classes, self.components))
+        self.prior_mean = nn.Parameter(0.3 * torch.randn(self.classes, self.components, self.latent_dim))
+        self.prior_log_scale = nn.Parameter(torch.zeros(self.classes, self.components, self.latent_dim))
+        self.prior_lower = nn.Parameter(torch.zeros(self.classes, self.components, self.latent_dim, self.latent_dim))
         self.register_buffer("log_prior", torch.zeros(self.classes))
-        noise = torch.randn(CLASSIFYING_DRAWS // 2, 1, self.latent_dim, generator=torch.Generator().manual_seed(0))
+        # Antithetic noise of the classification, the same for every model.
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(N_CLASSIFICATION_SAMPLES // 2, 1, self.latent_dim, generator=generator)
         self.register_buffer("noise", torch.cat([noise, -noise]))
 
-    def fit(self, data, trainer):
-        """Trains on the train split; keeps the parameters of the lowest loss on val."""
+    def fit(self, data: TrainingData, trainer: Trainer) -> None:
+        """Trains on the train split; keeps the parameters of the lowest loss on the val split."""
         self.build(data.spec)
         self.log_prior = log_class_prior(data.y, self.classes)
-        objective = Objective(self._loss, self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
-        trainer.run(self, data, [objective], steps=self.steps, batch=self.batch, validate=self._loss, bfloat16=True)
+        settings = self.optimization
+        objective = Objective(self._loss, self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+        trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, validate=self._loss, bfloat16=True)
 
-    def log_conditional_bound(self, x, y):
-        """The bound of log p(x | y) by k draws of the code, a mass over L-level images, nats (N,)."""
-        found = []
-        for part, labels in zip(x.split(ROWS // self.n_importance_samples + 1), y.split(ROWS // self.n_importance_samples + 1)):
-            noise = torch.randn(self.n_importance_samples, len(part), self.latent_dim, device=x.device)
-            found.append(
-                sum(self._log_terms(part, labels, noise)).logsumexp(0) - math.log(self.n_importance_samples)
-            )  # (k, n) -> (n,)
-        return torch.cat(found)
+    def log_conditional_bound(self, x: Tensor, y: Tensor) -> Tensor:
+        """The IWAE-k bound of log p(x | y), a mass over L-level images, nats (N,)."""
+        k = self.n_importance_samples
+        rows = ROWS // k + 1
+        bounds = []
+        for part, labels in zip(x.split(rows), y.split(rows)):
+            noise = torch.randn(k, len(part), self.latent_dim, device=x.device)
+            log_weights = sum(self._log_terms(part, labels, noise))  # (k, n)
+            bounds.append(log_weights.logsumexp(0) - math.log(k))  # (k, n) -> (n,)
+        return torch.cat(bounds)
 
-    def log_prob_bound(self, x):
+    def log_prob_bound(self, x: Tensor) -> Tensor:
         """log p(x) >= E log 1/k sum_i p(x, y_i, z_i) / (q(y_i | x) q(z_i | x, y_i)), nats (N,).
 
-        Labels are drawn, too, from what `predict_proba` says: all k draws go to the few classes that count, not k to each class.
+        Labels are importance samples, too: q(y | x) is `predict_proba`, mixed with the uniform distribution. So all k samples
+        go to the few probable classes, instead of k to each class.
         """
-        found = []
-        for part in x.split(ROWS // self.n_importance_samples + 1):
-            proposal = (1 - ANY_CLASS) * self.predict_proba(part) + ANY_CLASS / self.classes
-            labels = torch.multinomial(proposal, self.n_importance_samples, replacement=True).T.flatten()  # (n, k) -> (k n,)
-            repeated, index = (
-                part.repeat(self.n_importance_samples, 1, 1, 1),
-                torch.arange(len(part)).repeat(self.n_importance_samples),
-            )
+        k = self.n_importance_samples
+        bounds = []
+        for part in x.split(ROWS // k + 1):
+            proposal = (1 - UNIFORM_SHARE) * self.predict_proba(part) + UNIFORM_SHARE / self.classes
+            labels = torch.multinomial(proposal, k, replacement=True).T.flatten()  # (n, k) -> (k n,)
+            repeated = part.repeat(k, 1, 1, 1)  # (k n, C, H, W)
+            index = torch.arange(len(part)).repeat(k)
             noise = torch.randn(1, len(labels), self.latent_dim, device=x.device)
             log_ratio = self.log_prior[labels] - proposal[index, labels].log()
-            weight = sum(self._log_terms(repeated, labels, noise))[0] + log_ratio
-            found.append(
-                weight.view(self.n_importance_samples, -1).logsumexp(0) - math.log(self.n_importance_samples)
-            )  # (k, n) -> (n,)
-        return torch.cat(found)
+            log_weights = sum(self._log_terms(repeated, labels, noise))[0] + log_ratio
+            bounds.append(log_weights.view(k, -1).logsumexp(0) - math.log(k))  # (k n,) -> (n,)
+        return torch.cat(bounds)
 
-    def predict_proba(self, x):
-        """Bayes' rule over a bound of few draws, the same ones for all classes and images, (N, K)."""
-        found = []
-        for part in x.split(ROWS // (self.classes * CLASSIFYING_DRAWS) + 1):
+    def predict_proba(self, x: Tensor) -> Tensor:
+        """Bayes' rule over a bound of few importance samples, the same ones for all classes and images, (N, K)."""
+        probabilities = []
+        for part in x.split(ROWS // (self.classes * N_CLASSIFICATION_SAMPLES) + 1):
             labels = torch.arange(self.classes, device=x.device).repeat_interleave(len(part))  # (K n,)
-            weight = sum(self._log_terms(part.repeat(self.classes, 1, 1, 1), labels, self.noise)).logsumexp(0)
-            found.append((weight.view(self.classes, -1).T + self.log_prior).softmax(1))  # (K n,) -> (n, K)
-        return torch.cat(found)
+            bound = sum(self._log_terms(part.repeat(self.classes, 1, 1, 1), labels, self.noise)).logsumexp(0)
+            probabilities.append((bound.view(self.classes, -1).T + self.log_prior).softmax(1))  # (K n,) -> (n, K)
+        return torch.cat(probabilities)
 
-    def sample(self, n, labels=None):
-        """n images of the labels (n,), drawn from the class prior where none are given."""
+    def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
+        """n images of the labels (n,), which are sampled from the class prior where none are given."""
         labels = self.drawn_labels(n) if labels is None else labels
-        component = torch.multinomial(self.share[labels].softmax(1), 1)[:, 0]
-        z = self._code(labels, component, torch.randn(n, self.latent_dim, device=labels.device))
-        return self.law.sample(self._decoded(z, labels)).view(n, *self.shape)  # (n, D) -> (n, C, H, W)
+        component = torch.multinomial(self.mixture_logits[labels].softmax(1), 1)[:, 0]
+        z = self._latents(labels, component, torch.randn(n, self.latent_dim, device=labels.device))
+        return self.pixel_distribution.sample(self._decode(z, labels)).view(n, *self.shape)  # (n, D) -> (n, C, H, W)
 
-    def encode(self, x):
-        """The posterior mean of z given the most probable class, (N, Z): the style, not the class, which the nets are told."""
+    def encode(self, x: Tensor) -> Tensor:
+        """The posterior mean of z given the most probable class, (N, Z). The nets know the class, so z is the style."""
         return self._posterior(x, self.predict(x))[0]
 
-    def reconstruct(self, x):
+    def reconstruct(self, x: Tensor) -> Tensor:
         """The mean image at the posterior mean of z, given the most probable class."""
-        return self._reconstructed(x, self.predict(x))
+        return self._reconstruct(x, self.predict(x))
 
-    def inpaint(self, x, mask):
-        """Unknown pixels (mask 0) as the class of the highest bound would have them, by turns of reconstruction."""
+    def inpaint(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Fills in unknown pixels (mask 0) by repeated reconstruction for each class; the class of the highest bound is taken."""
         known = mask.bool()
         candidates = []
         for k in torch.arange(self.classes, device=x.device):
             filled = torch.where(known, x, 0.5)
             for _ in range(INPAINTING_ROUNDS):
-                filled = torch.where(known, x, self._reconstructed(filled, k.expand(len(x))))
+                filled = torch.where(known, x, self._reconstruct(filled, k.expand(len(x))))
             candidates.append(filled)
         labels = torch.arange(self.classes, device=x.device).repeat_interleave(len(x))
         bound = sum(self._log_terms(torch.cat(candidates), labels, self.noise)).logsumexp(0)  # (K N,)
         best = (bound.view(self.classes, -1) + self.log_prior[:, None]).argmax(0)  # (N,)
-        return torch.stack(candidates)[best, torch.arange(len(x), device=x.device)]
+        return torch.stack(candidates)[best, torch.arange(len(x), device=x.device)]  # (K, N, C, H, W) -> (N, C, H, W)
 
-    def picture(self, x, y):
-        """The same noise for every class."""
-        labels = torch.arange(self.classes, device=x.device)
-        main = self.share.argmax(1)  # (K,)
+    def picture(self, x: Tensor, y: Tensor) -> Visualization:
+        """Mean images with the same noise for every class."""
+        component = self.mixture_logits.argmax(1).repeat(PICTURED)  # (rows K,)
+        labels = torch.arange(self.classes, device=x.device).repeat(PICTURED)  # (rows K,)
         noise = torch.randn(PICTURED, self.latent_dim, device=x.device).repeat_interleave(self.classes, 0)  # (rows K, Z)
-        labels, main = labels.repeat(PICTURED), main.repeat(PICTURED)
-        images = self.law.mean(self._decoded(self._code(labels, main, noise), labels)).view(-1, *self.shape)
-        caption = "One class a column, one draw of the noise a row: what the code says besides the class. Means, not samples."
+        decoded = self._decode(self._latents(labels, component, noise), labels)
+        images = self.pixel_distribution.mean(decoded).view(-1, *self.shape)
+        caption = "One class a column, the same noise in a row: what the latents encode besides the class. Means, not samples."
         return Visualization(images.detach(), self.classes, caption)
 
     def _loss(self, x, y):
         log_mass, log_ratio = self._log_terms(x, y, torch.randn(1, len(x), self.latent_dim, device=x.device))
-        distortion, rate = -log_mass.mean(), -log_ratio.mean()
+        distortion = -log_mass.mean()
+        rate = -log_ratio.mean()
         return {"loss": distortion + self.beta * rate, "distortion": distortion, "rate": rate}
 
     def _log_terms(self, x, y, noise):
-        """log p(x | z, y) and log p(z | y) - log q(z | x, y) for codes of the noise (k, N or 1, Z), two of (k, N) nats."""
+        """log p(x | z, y) and log p(z | y) - log q(z | x, y), (k, N) nats each, for the latents of the noise (k, N or 1, Z)."""
         mean, log_variance = self._posterior(x, y)
         z = mean + (log_variance / 2).exp() * noise  # (k, N, Z)
-        draws, labels = len(z), y.repeat(len(z))
-        # The normalisers 2 pi of prior and posterior cancel.
+        k = len(z)
+        # The normalizers 2 pi of prior and posterior cancel.
         log_posterior = -0.5 * (noise**2 + log_variance).sum(2)
-        log_scale = self.log_scale[y]  # (N, M, Z)
-        away = (z[:, :, None] - self.mean[y]) * (-log_scale).exp()  # (k, N, M, Z)
-        away = away + torch.einsum("nmij,knmj->knmi", self.turn.tril(-1)[y], away)  # (I + T) (z - m) / s
-        log_prior = (self.share.log_softmax(1)[y] - log_scale.sum(2) - 0.5 * (away**2).sum(3)).logsumexp(2)
-        log_mass = self.law.log_mass(x.repeat(draws, 1, 1, 1), self._decoded(z.flatten(0, 1), labels)).view(draws, -1)
+        log_scale = self.prior_log_scale[y]  # (N, M, Z)
+        whitened = (z[:, :, None] - self.prior_mean[y]) * (-log_scale).exp()  # (k, N, M, Z)
+        whitened = whitened + torch.einsum("nmij,knmj->knmi", self.prior_lower.tril(-1)[y], whitened)  # (I + T) (z - m) / s
+        log_prior = (self.mixture_logits.log_softmax(1)[y] - log_scale.sum(2) - 0.5 * (whitened**2).sum(3)).logsumexp(2)
+        decoded = self._decode(z.flatten(0, 1), y.repeat(k))  # (k N, 3 M D)
+        log_mass = self.pixel_distribution.log_mass(x.repeat(k, 1, 1, 1), decoded).view(k, -1)  # (k N,) -> (k, N)
         return log_mass, log_prior - log_posterior
 
-    def _code(self, y, component, noise):
-        """The code that p(z | y) has at the noise (n, Z), of labels and components (n,)."""
-        factor = self.turn[y, component].tril(-1) + torch.eye(self.latent_dim, device=noise.device)
-        away = torch.linalg.solve_triangular(factor, noise[..., None], upper=False)[..., 0]  # (n, Z)
-        return self.mean[y, component] + self.log_scale[y, component].exp() * away
+    def _latents(self, y, component, noise):
+        """The sample of p(z | y) that standard normal noise (n, Z) gives, for labels and mixture components (n,)."""
+        factor = self.prior_lower[y, component].tril(-1) + torch.eye(self.latent_dim, device=noise.device)
+        correlated = torch.linalg.solve_triangular(factor, noise[..., None], upper=False)[..., 0]  # (n, Z)
+        return self.prior_mean[y, component] + self.prior_log_scale[y, component].exp() * correlated
 
     def _posterior(self, x, y):
-        told = torch.cat([2 * x.flatten(1) - 1, F.one_hot(y, self.classes)], 1)
-        mean, log_variance = self.encoder(told).float().chunk(2, dim=1)  # (N, 2 Z) -> 2 of (N, Z)
+        """Mean and log variance of q(z | x, y), (N, Z) each."""
+        inputs = torch.cat([2 * x.flatten(1) - 1, F.one_hot(y, self.classes)], 1)  # (N, D + K)
+        mean, log_variance = self.encoder(inputs).float().chunk(2, dim=1)  # (N, 2 Z) -> 2 of (N, Z)
         return mean, log_variance.clamp(-12, 12)
 
-    def _decoded(self, z, y):
+    def _decode(self, z, y):
+        """Parameters of the distributions of the pixels, (N, 3 M D), for latents (N, Z) and labels (N,)."""
         return self.decoder(torch.cat([z, F.one_hot(y, self.classes)], 1))
 
-    def _reconstructed(self, x, y):
-        return self.law.mean(self._decoded(self._posterior(x, y)[0], y)).view(x.shape)  # (N, D) -> (N, C, H, W)
+    def _reconstruct(self, x, y):
+        decoded = self._decode(self._posterior(x, y)[0], y)
+        return self.pixel_distribution.mean(decoded).view(x.shape)  # (N, D) -> (N, C, H, W)

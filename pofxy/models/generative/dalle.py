@@ -1,60 +1,76 @@
-"""DALL-E: text to image by one transformer that reads a caption and goes on with the image, as a sequence of codes.
+"""DALL-E: text-to-image generation by one transformer over the words of a caption and the discrete latents of an image.
 
-    1. codes:  minimise  -log p(x | sum_m q_tm e_m) + beta KL(q(c | x) || uniform),   q relaxed by Gumbel noise:
-               q_t = softmax((encoder(x)_t + g_t) / temperature), the temperature falling towards 0
-    2. both:   maximise  1/8 sum_i log p(w_i | w_1 .. w_i-1) + 7/8 sum_t log p(c_t | w, c_1 .. c_t-1)       (section 2.2)
-    3. match:  a softmax over captions of every class of the product of features of image and caption: which one belongs to x
+    1. dVAE:         minimize  -log p(x | sum_m q_tm e_m) + beta KL(q(c | x) || uniform),   with the Gumbel-softmax relaxation
+                     q_t = softmax((encoder(x)_t + g_t) / temperature), the temperature falling towards 0
+    2. transformer:  maximize  1/8 sum_i log p(w_i | w_1 .. w_i-1) + 7/8 sum_t log p(c_t | w, c_1 .. c_t-1)       (section 2.2)
+    3. CLIP:         minimize  -log softmax_k(image_features(x) . text_features(caption of class k)) at the class of x
 
-Of several images drawn for a prompt the one that matches it best is given; where the paper has CLIP, this small net stands in.
-Captions come from a grammar over the class names, of which some wordings are never trained on. A word that the grammar does not
-have is <unknown>, and what that means is learned from captions of which words were dropped, or put in front.
+The discrete variational autoencoder (dVAE) encodes an image as a grid of latents c_t. The transformer predicts the words w_i
+and then the latents. Of several images sampled for a prompt, the one with the highest CLIP score (contrastive language-image
+pre-training) is returned; here CLIP is a small net that is trained on the same data. Captions come from a grammar over the
+class names, and some wordings are held out from training. A word that is not in the grammar becomes <unknown>; captions with
+words dropped, or with <unknown> words in front, train its embedding.
 
-References: A. Ramesh et al., "Zero-shot text-to-image generation", ICML 2021; the relaxation: E. Jang, S. Gu, B. Poole, ICLR
-2017, eq. 2; matching: A. Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021.
+References:
+    A. Ramesh et al., "Zero-shot text-to-image generation", ICML 2021. https://arxiv.org/abs/2102.12092
+    The relaxation: E. Jang, S. Gu, B. Poole, "Categorical reparameterization with Gumbel-softmax", ICLR 2017, eq. 2.
+    https://arxiv.org/abs/1611.01144
+    CLIP: A. Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021.
+    https://arxiv.org/abs/2103.00020
 """
 
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pofxy.base.bayes import ClassPriorMixin, log_class_prior
+from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import Optimization
 from pofxy.base.prediction import predict_batched
 from pofxy.base.tags import Tags
 from pofxy.nets.caption_grammar import captions_of, words_of
 from pofxy.nets.causal_transformer import CausalTransformer, grid_rotations
 from pofxy.nets.discretized_logistic_mixture import DiscretizedLogisticMixture
 from pofxy.nets.patch_codec import PatchDecoder, PatchEncoder, grid_of
-from pofxy.training.trainer import Objective
+from pofxy.training.trainer import Objective, Trainer
 
-PADDING, UNKNOWN = 0, 1
-# Unknown words in front of a caption at most: as many as a prompt may have more words than the longest caption.
-SPARE = 3
-COLDEST = 1 / 16
+# Tokens of captions that are no words of the vocabulary.
+PADDING = 0
+UNKNOWN = 1
+# Most unknown words in front of a caption in training. A prompt may have as many words more than the longest caption.
+MAX_UNKNOWN_PREFIX = 3
+# Temperature at the end of the dVAE's training, and the share of the steps after which it is reached.
+FINAL_TEMPERATURE = 1 / 16
+ANNEALING_SHARE = 0.75
+# Dimension of CLIP's features, and the weight decay of its training.
+CLIP_FEATURES = 32
+CLIP_WEIGHT_DECAY = 0.1
 
 
 class DALLE(ClassPriorMixin, nn.Module):
-    """Without labels or prompts it draws captions of classes by their share.
+    """Without labels or prompts it samples captions, with classes from the class prior.
 
     Args:
-        words: M, the size of the codebook of the images.
-        features: E, of such a word.
-        width: features of the codes' encoder and decoder on the grid.
-        components: logistic laws in the mixture of a pixel.
+        words: M, the number of codebook vectors of the dVAE.
+        features: E, the dimension of a codebook vector.
+        width: features of the dVAE's encoder and decoder on the grid.
+        components: logistic distributions in the mixture of a pixel.
         rate: beta, the weight of the KL term.
         transformer_width: features of a token.
         transformer_depth: blocks.
         dropout: share of the features that are dropped in the transformer.
-        word_dropout: share of the words of captions that are made <unknown>.
-        weight_decay: of the transformer.
-        candidates: images drawn for each that is given.
-        steps: batches to train for, each of the codes and the transformer; half of them for matching.
-        batch: images in one.
-        learning_rate: at its height, of a cosine schedule, in all trainings.
+        word_dropout: share of the words of a caption that become <unknown> in training.
+        candidates: images sampled for each image that is returned.
+        optimization: steps of the dVAE, as many of the transformer and half as many of CLIP; batch and learning rate (cosine
+            schedule) of all three; weight decay of the transformer.
     """
 
     tags = Tags(conditional=True, images_only=True, trained_in_steps=True)
+    step: Tensor
+    log_prior: Tensor
+    training_captions: Tensor
 
     def __init__(
         self,
@@ -67,185 +83,262 @@ class DALLE(ClassPriorMixin, nn.Module):
         transformer_depth: int = 2,
         dropout: float = 0.1,
         word_dropout: float = 0.1,
-        weight_decay: float = 0.3,
         candidates: int = 8,
-        steps: int = 500,
-        batch: int = 64,
-        learning_rate: float = 8e-3,
+        optimization: Optimization = Optimization(steps=500, batch=64, learning_rate=8e-3, weight_decay=0.3),
     ):
         super().__init__()
-        self.words, self.features, self.width, self.components, self.rate = words, features, width, components, rate
-        self.transformer_width, self.transformer_depth = transformer_width, transformer_depth
-        self.dropout, self.word_dropout, self.weight_decay, self.candidates = dropout, word_dropout, weight_decay, candidates
-        self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
+        self.words = words
+        self.features = features
+        self.width = width
+        self.components = components
+        self.rate = rate
+        self.transformer_width = transformer_width
+        self.transformer_depth = transformer_depth
+        self.dropout = dropout
+        self.word_dropout = word_dropout
+        self.candidates = candidates
+        self.optimization = optimization
 
-    def build(self, spec):
-        """Nets for images of L levels, words from the class names. Raises ValueError for a table."""
+    def build(self, spec: DataSpec) -> None:
+        """Nets for images of L levels, and the vocabulary of the class names. Raises ValueError for a table."""
         if spec.levels is None:
-            raise ValueError(f"{spec.name}: DALL-E models grey levels, and a table has none")
-        self.shape, (_, *grid), self.class_names = spec.shape, grid_of(spec.shape), spec.class_names
-        self.law = DiscretizedLogisticMixture(spec.levels, self.components)
+            raise ValueError(f"{spec.name}: DALL-E models gray levels, and a table has none")
+        self.shape = spec.shape
+        self.class_names = spec.class_names
+        _, *grid = grid_of(spec.shape)
+        self.pixel_distribution = DiscretizedLogisticMixture(spec.levels, self.components)
         self.encoder = PatchEncoder(spec.shape, self.width, self.words)
         self.codebook = nn.Parameter(torch.randn(self.words, self.features))
-        self.decoder = PatchDecoder(spec.shape, self.width, self.features, self.law.size)
+        self.decoder = PatchDecoder(spec.shape, self.width, self.features, self.pixel_distribution.size)
         self.register_buffer("step", torch.tensor(0))
         self.register_buffer("log_prior", torch.zeros(spec.classes))
-        seen, held_out = zip(*(self.captions(k) for k in range(spec.classes)))
-        self.vocabulary = sorted({word for captions in seen for caption in captions for word in words_of(caption)})
-        self.longest = SPARE + max(len(words_of(caption)) for captions in (*seen, *held_out) for caption in captions)  # S
-        # Every class has as many: (K, V, S).
-        self.register_buffer("seen", torch.stack([self.tokens(captions) for captions in seen]), persistent=False)
-        sizes = len(self.vocabulary) + 2, self.longest, self.words, grid
-        self.both = _Both(*sizes, self.transformer_width, self.transformer_depth, self.dropout)
-        self.look = nn.Sequential(PatchEncoder(spec.shape, 32, 16), nn.Flatten(), nn.Linear(16 * math.prod(grid), 32))
-        self.read = nn.Embedding(sizes[0], 32, padding_idx=PADDING)
+        training, held_out = zip(*(self.captions(k) for k in range(spec.classes)))
+        self.vocabulary = sorted({word for captions in training for caption in captions for word in words_of(caption)})
+        longest = max(len(words_of(caption)) for captions in (*training, *held_out) for caption in captions)
+        self.text_length = MAX_UNKNOWN_PREFIX + longest  # S
+        # Every class has V captions for training: (K, V, S).
+        self.register_buffer("training_captions", torch.stack([self.tokens(captions) for captions in training]), persistent=False)
+        vocabulary_size = UNKNOWN + 1 + len(self.vocabulary)
+        self.transformer = TextImageTransformer(
+            vocabulary_size,
+            self.text_length,
+            self.words,
+            grid,
+            self.transformer_width,
+            self.transformer_depth,
+            self.dropout,
+        )
+        self.clip = CLIP(spec.shape, vocabulary_size)
 
-    def fit(self, data, trainer):
-        """Trains the codes, then the transformer over captions and codes, then the match of images and captions."""
+    def fit(self, data: TrainingData, trainer: Trainer) -> None:
+        """Trains the dVAE, then the transformer over captions and latents, then CLIP; keeps the best of each on val."""
         self.build(data.spec)
         self.log_prior = log_class_prior(data.y, data.spec.classes)
-        codes = [self.codebook, *self.encoder.parameters(), *self.decoder.parameters()]
-        match = [*self.look.parameters(), *self.read.parameters()]
-        for name, loss, parameters, steps, decay in (
-            ("codes", self._codes_loss, codes, self.steps, 0.0),
-            ("transformer", self._transformer_loss, self.both.parameters(), self.steps, self.weight_decay),
-            ("match", self._match_loss, match, -(-self.steps // 2), 0.1),
-        ):
-            if name == "transformer":
-                self.both.count(predict_batched(self, "_codes", data.x))
-            objective = Objective(loss, parameters, self.learning_rate, weight_decay=decay, name=name)
-            trainer.run(self, data, [objective], steps=steps, batch=self.batch, validate=loss, bfloat16=True)
+        steps = self.optimization.steps
+        dvae_parameters = [self.codebook, *self.encoder.parameters(), *self.decoder.parameters()]
+        self._train_part(data, trainer, "dvae", self._dvae_loss, dvae_parameters, steps, 0.0)
+        self.transformer.count(predict_batched(self, "_quantize", data.x))
+        parameters = self.transformer.parameters()
+        self._train_part(data, trainer, "transformer", self._transformer_loss, parameters, steps, self.optimization.weight_decay)
+        self._train_part(data, trainer, "clip", self._clip_loss, self.clip.parameters(), -(-steps // 2), CLIP_WEIGHT_DECAY)
 
-    def captions(self, label):
-        """Wordings of a class: those that it is trained on, and those that it never saw."""
+    def captions(self, label: int) -> tuple[list[str], list[str]]:
+        """Captions of a class: those for training, and those of held-out wordings."""
         return captions_of(self.class_names, label)
 
-    def tokens(self, texts):
-        """Numbers of the words of each text, filled up at the end, (n, S). ValueError where no word is known, or too many are."""
+    def tokens(self, texts: list[str]) -> Tensor:
+        """Tokens of n texts, padded at the end, (n, S).
+
+        Raises:
+            ValueError: where no word of a text is in the vocabulary, or the text has more than S words.
+        """
         numbers = {word: number for number, word in enumerate(self.vocabulary, start=UNKNOWN + 1)}
         rows = [[numbers.get(word, UNKNOWN) for word in words_of(text)] for text in texts]
         for text, row in zip(texts, rows):
             if not set(row) - {UNKNOWN}:
                 examples = ", ".join(self.vocabulary[:: max(1, len(self.vocabulary) // 12)])
                 raise ValueError(f"no word of the prompt '{text}' is known; known are, among others: {examples}")
-            if len(row) > self.longest:
-                raise ValueError(f"the prompt '{text}' has {len(row)} words; {self.longest} are the most that can be read")
-        return torch.tensor([row + [PADDING] * (self.longest - len(row)) for row in rows])
+            if len(row) > self.text_length:
+                raise ValueError(f"the prompt '{text}' has {len(row)} words; at most {self.text_length} are allowed")
+        return torch.tensor([row + [PADDING] * (self.text_length - len(row)) for row in rows])
 
-    def sample(self, n, labels=None):
-        """n images, each by a random wording of its class; the classes are drawn where none are given."""
+    def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
+        """n images, each of a random training caption of its class; classes are sampled from the prior where none are given."""
         labels = self.drawn_labels(n) if labels is None else labels
-        return self._sample(self._drawn_captions(labels))
+        return self._sample(self._sample_captions(labels))
 
-    def sample_text(self, texts):
+    def sample_text(self, prompts: list[str]) -> Tensor:
         """An image for each of n prompts, (n, C, H, W)."""
-        return self._sample(self.tokens(texts).to(self.seen.device))
+        return self._sample(self.tokens(prompts).to(self.training_captions.device))
 
-    def encode(self, x):
-        """The words of the most probable codes, one after the other, (N, T E)."""
-        return self.codebook[self._codes(x)].flatten(1)
+    def encode(self, x: Tensor) -> Tensor:
+        """The codebook vectors of the most probable latents, concatenated, (N, T E)."""
+        return self.codebook[self._quantize(x)].flatten(1)  # (N, T, E) -> (N, T E)
 
-    def reconstruct(self, x):
-        """The decoder's mean image for the most probable codes of x."""
-        return self.law.mean(self.decoder(self.codebook[self._codes(x)])).view(x.shape)
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The decoder's mean image for the most probable latents of x."""
+        return self.pixel_distribution.mean(self.decoder(self.codebook[self._quantize(x)])).view(x.shape)
+
+    def _train_part(self, data, trainer, name, loss, parameters, steps, weight_decay):
+        objective = Objective(loss, parameters, self.optimization.learning_rate, weight_decay=weight_decay, name=name)
+        trainer.run(self, data, [objective], steps=steps, batch=self.optimization.batch, validate=loss, bfloat16=True)
 
     def _sample(self, captions):
-        """The best matching of the candidates, for captions (n, S)."""
+        """For captions (n, S), the candidate with the highest CLIP score, (n, C, H, W)."""
         n = len(captions)
-        codes = self.both.sample(captions.repeat(self.candidates, 1))  # (k n, T)
-        x = self.law.sample(self.decoder(self.codebook[codes])).view(-1, *self.shape)
-        match = (self.look(x).view(-1, n, 32) * self.read(captions).sum(1)).sum(2)  # (k, n)
-        return x.view(-1, n, *self.shape)[match.argmax(0), torch.arange(n, device=x.device)]
+        latents = self.transformer.sample(captions.repeat(self.candidates, 1))  # (k n, T)
+        candidates = self.pixel_distribution.sample(self.decoder(self.codebook[latents])).view(-1, *self.shape)
+        image_features = self.clip.image_encoder(candidates).view(-1, n, CLIP_FEATURES)  # (k n, F) -> (k, n, F)
+        scores = (image_features * self.clip.encode_text(captions)).sum(2)  # (k, n)
+        return candidates.view(-1, n, *self.shape)[scores.argmax(0), torch.arange(n, device=candidates.device)]
 
-    def _codes_loss(self, x, y):
+    def _dvae_loss(self, x, y):
         logits = self.encoder(x)  # (N, T, M)
         if self.training:
-            # Down to COLDEST after three quarters of the steps.
-            temperature = COLDEST ** min(1.0, float(self.step) / (0.75 * self.steps))
+            annealed = min(1.0, float(self.step) / (ANNEALING_SHARE * self.optimization.steps))
             self.step += 1
-            words = F.gumbel_softmax(logits, tau=temperature) @ self.codebook
+            vectors = F.gumbel_softmax(logits, tau=FINAL_TEMPERATURE**annealed) @ self.codebook  # (N, T, E)
         else:
-            words = self.codebook[logits.argmax(2)]
-        distortion = -self.law.log_mass(x, self.decoder(words)).mean()
-        log_law = logits.log_softmax(2)
-        rate = (log_law.exp() * (log_law + math.log(self.words))).sum((1, 2)).mean()  # KL(q || uniform), in nats
-        perplexity = torch.special.entr(F.one_hot(logits.argmax(2), self.words).float().mean((0, 1))).sum().exp()
+            vectors = self.codebook[logits.argmax(2)]
+        distortion = -self.pixel_distribution.log_mass(x, self.decoder(vectors)).mean()
+        log_q = logits.log_softmax(2)
+        rate = (log_q.exp() * (log_q + math.log(self.words))).sum((1, 2)).mean()  # KL(q || uniform), in nats
+        share = F.one_hot(logits.argmax(2), self.words).float().mean((0, 1))
+        perplexity = torch.special.entr(share).sum().exp()
         return {"loss": distortion + self.rate * rate, "distortion": distortion, "rate": rate, "perplexity": perplexity}
 
     def _transformer_loss(self, x, y):
         with torch.no_grad():
-            codes = self._codes(x)
-        captions = self._drawn_captions(y)
-        of_text, of_image = self.both(self._disturbed(captions) if self.training else captions, codes)
-        return {"loss": of_text / 8 + of_image * 7 / 8, "text": of_text, "image": of_image}
+            latents = self._quantize(x)
+        captions = self._sample_captions(y)
+        text, image = self.transformer(self._drop_words(captions) if self.training else captions, latents)
+        return {"loss": text / 8 + image * 7 / 8, "text": text, "image": image}
 
-    def _match_loss(self, x, y):
-        captions = self._drawn_captions(torch.arange(len(self.seen), device=x.device))  # (K, S)
-        read = self.read(self._disturbed(captions) if self.training else captions).sum(1)
-        scores = (self.look(x) @ read.T).float()  # (N, K)
+    def _clip_loss(self, x, y):
+        captions = self._sample_captions(torch.arange(len(self.training_captions), device=x.device))  # (K, S)
+        text_features = self.clip.encode_text(self._drop_words(captions) if self.training else captions)  # (K, F)
+        scores = (self.clip.image_encoder(x) @ text_features.T).float()  # (N, K)
         return {"loss": F.cross_entropy(scores, y), "accuracy": (scores.argmax(1) == y).float().mean()}
 
-    def _drawn_captions(self, y):
-        return self.seen[y, torch.randint(self.seen.shape[1], y.shape, device=y.device)]  # (N, S)
+    def _sample_captions(self, y):
+        """A random training caption of each label (N,), (N, S)."""
+        return self.training_captions[y, torch.randint(self.training_captions.shape[1], y.shape, device=y.device)]
 
-    def _disturbed(self, captions):
-        """Captions with words dropped, and unknown ones in front, (N, S)."""
-        lost = (torch.rand(captions.shape, device=captions.device) < self.word_dropout) & (captions != PADDING)
-        captions = captions.masked_fill(lost, UNKNOWN)
-        more = torch.randint(SPARE + 1, (len(captions), 1), device=captions.device)
-        place = torch.arange(self.longest, device=captions.device) - more  # (N, S)
-        return torch.where(place < 0, UNKNOWN, captions.gather(1, place.clamp(min=0)))
+    def _drop_words(self, captions):
+        """Captions (N, S) with some words replaced by <unknown>, and up to MAX_UNKNOWN_PREFIX <unknown> in front, (N, S)."""
+        dropped = (torch.rand(captions.shape, device=captions.device) < self.word_dropout) & (captions != PADDING)
+        captions = captions.masked_fill(dropped, UNKNOWN)
+        prefix = torch.randint(MAX_UNKNOWN_PREFIX + 1, (len(captions), 1), device=captions.device)
+        source = torch.arange(self.text_length, device=captions.device) - prefix  # (N, S)
+        return torch.where(source < 0, UNKNOWN, captions.gather(1, source.clamp(min=0)))
 
-    def _codes(self, x):
+    def _quantize(self, x):
+        """The most probable latents of images x (N, C, H, W), (N, T)."""
         return self.encoder(x).argmax(2)  # (N, T, M) -> (N, T)
 
 
-class _Both(nn.Module):
-    """The transformer: words of a caption, then codes of an image, each predicted from all that came before."""
+class TextImageTransformer(nn.Module):
+    """A causal transformer over the words of a caption and then the latents of an image.
 
-    def __init__(self, vocabulary, longest, codes, grid, width, depth, dropout):
+    Args:
+        vocabulary: number of tokens of captions.
+        text_length: S, tokens of a caption.
+        words: M, number of values of a latent.
+        grid: height and width of the grid of latents; T is their product.
+        width: F, features of a token.
+        depth: blocks.
+        dropout: share of the features that are dropped.
+    """
+
+    rotary_embedding: Tensor
+    histogram: Tensor
+
+    def __init__(
+        self,
+        vocabulary: int,
+        text_length: int,
+        words: int,
+        grid: tuple[int, int],
+        width: int,
+        depth: int,
+        dropout: float,
+    ):
         super().__init__()
+        height, grid_width = grid
         heads = max(1, width // 32)
-        self.longest, self.places = longest, grid[0] * grid[1]  # S, T
-        # One table for all: words of captions, then those of the images.
-        self.token = nn.Embedding(vocabulary + codes, width)
-        self.vocabulary, self.first = vocabulary, nn.Parameter(torch.zeros(width))
-        self.place = nn.Parameter(0.02 * torch.randn(longest + self.places, width))  # of what is predicted
+        self.text_length = text_length  # S
+        self.image_length = height * grid_width  # T
+        self.vocabulary = vocabulary
+        # One embedding for all tokens: those of captions, then those of latents.
+        self.token = nn.Embedding(vocabulary + words, width)
+        self.start = nn.Parameter(torch.zeros(width))
+        # Of the position that is predicted.
+        self.position = nn.Parameter(0.02 * torch.randn(text_length + self.image_length, width))
         self.transformer = CausalTransformer(width, heads, depth, dropout)
-        self.norm, self.text_head, self.image_head = nn.LayerNorm(width), nn.Linear(width, vocabulary), nn.Linear(width, codes)
-        # Only codes are turned: a word means the same wherever in its caption it stands.
-        turns = F.pad(grid_rotations(*grid, width // heads), (0,) * 6 + (longest, 0), value=1)
-        self.register_buffer("turns", turns, persistent=False)
-        # (T, M): the logarithm of each place's share of codes, so that only what departs from it is learned.
-        self.register_buffer("histogram", torch.zeros(self.places, codes))
+        self.norm = nn.LayerNorm(width)
+        self.text_head = nn.Linear(width, vocabulary)
+        self.image_head = nn.Linear(width, words)
+        # Only latents are rotated; words attend to each other without regard to their distance.
+        rotary_embedding = F.pad(grid_rotations(height, grid_width, width // heads), (0,) * 6 + (text_length, 0), value=1)
+        self.register_buffer("rotary_embedding", rotary_embedding, persistent=False)
+        # (T, M): log frequency of each latent at each place. The transformer learns only the deviation from it.
+        self.register_buffer("histogram", torch.zeros(self.image_length, words))
 
-    def count(self, codes):
-        """Takes the histogram from codes (N, T)."""
-        counts = F.one_hot(codes, self.histogram.shape[1]).sum(0) + 0.1
+    def count(self, latents: Tensor) -> None:
+        """Sets the histogram from latents (N, T)."""
+        counts = F.one_hot(latents, self.histogram.shape[1]).sum(0) + 0.1  # (T, M)
         self.histogram.copy_((counts / counts.sum(1, keepdim=True)).log())
 
-    def logits(self, captions, codes):
-        """Of every word (N, S) and every code (N, T) from what comes before it: (N, S, vocabulary) and (N, T, M)."""
-        told = self.token(torch.cat([captions, self.vocabulary + codes[:, :-1]], 1))
-        h = torch.cat([self.first.expand(len(told), 1, -1), told], 1) + self.place  # (N, S + T, F)
-        h = self.norm(self.transformer(h, self.turns))
-        return self.text_head(h[:, : self.longest]).float(), self.image_head(h[:, self.longest :]).float() + self.histogram
+    def logits(self, captions: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of each word (N, S) and each latent (N, T), given all before it: (N, S, vocabulary) and (N, T, M)."""
+        inputs = self.token(torch.cat([captions, self.vocabulary + latents[:, :-1]], 1))  # (N, S + T - 1, F)
+        h = torch.cat([self.start.expand(len(inputs), 1, -1), inputs], 1) + self.position  # (N, S + T, F)
+        h = self.norm(self.transformer(h, self.rotary_embedding))
+        text_logits = self.text_head(h[:, : self.text_length]).float()
+        image_logits = self.image_head(h[:, self.text_length :]).float() + self.histogram
+        return text_logits, image_logits
 
-    def forward(self, captions, codes):
-        """Nats per caption and per image, two scalars."""
-        pairs = zip(self.logits(captions, codes), (captions, codes))
-        return [F.cross_entropy(law.flatten(0, 1), truth.flatten(), reduction="sum") / len(codes) for law, truth in pairs]
+    def forward(self, captions: Tensor, latents: Tensor) -> list[Tensor]:
+        """Cross-entropy in nats per caption and per image, two scalars."""
+        pairs = zip(self.logits(captions, latents), (captions, latents))
+        return [
+            F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="sum") / len(latents) for logits, target in pairs
+        ]
 
-    def sample(self, captions):
-        """Codes for captions (N, S), one after the other, (N, T)."""
-        caches = self.transformer.caches(len(captions), self.longest + self.places, captions.device)
-        told, codes = self.first.expand(len(captions), -1), []
-        for position, place in enumerate(self.place):
-            h = self.transformer.next(told + place, caches, position, self.turns)
-            if position < self.longest:
-                told = self.token(captions[:, position])
+    def sample(self, captions: Tensor) -> Tensor:
+        """Latents for captions (N, S), sampled one after the other, (N, T)."""
+        caches = self.transformer.caches(len(captions), self.text_length + self.image_length, captions.device)
+        previous = self.start.expand(len(captions), -1)
+        latents = []
+        for i, position in enumerate(self.position):
+            h = self.transformer.next(previous + position, caches, i, self.rotary_embedding)
+            if i < self.text_length:
+                previous = self.token(captions[:, i])
                 continue
-            law = (self.image_head(self.norm(h)).float() + self.histogram[position - self.longest]).softmax(1)
-            codes.append(torch.multinomial(law, 1)[:, 0])
-            told = self.token(self.vocabulary + codes[-1])
-        return torch.stack(codes, 1)
+            logits = self.image_head(self.norm(h)).float() + self.histogram[i - self.text_length]  # (N, M)
+            latents.append(torch.multinomial(logits.softmax(1), 1)[:, 0])
+            previous = self.token(self.vocabulary + latents[-1])
+        return torch.stack(latents, 1)  # T of (N,) -> (N, T)
+
+
+class CLIP(nn.Module):
+    """Features of images and of captions, whose inner product is high where the two match.
+
+    Args:
+        shape: of an image, (C, H, W).
+        vocabulary: number of tokens of captions.
+    """
+
+    def __init__(self, shape: tuple[int, ...], vocabulary: int):
+        super().__init__()
+        _, *grid = grid_of(shape)
+        self.image_encoder = nn.Sequential(
+            PatchEncoder(shape, 32, 16),
+            nn.Flatten(),
+            nn.Linear(16 * math.prod(grid), CLIP_FEATURES),
+        )
+        self.text_encoder = nn.Embedding(vocabulary, CLIP_FEATURES, padding_idx=PADDING)
+
+    def encode_text(self, captions: Tensor) -> Tensor:
+        """The sum of the embeddings of the words of captions (N, S), (N, CLIP_FEATURES)."""
+        return self.text_encoder(captions).sum(1)

@@ -1,64 +1,81 @@
-"""Denoising diffusion: noise is added to an image in T small steps, and a net learns to take it away again.
+"""DDPM: a denoising diffusion probabilistic model. Noise is added in T small steps, and a net is trained to remove it.
 
-    q(x_t | x) = N(a_t x, s_t^2 I),   a_t^2 = abar_t = cos^2(pi/2 u_t),   s_t^2 = 1 - abar_t,   u_t evenly from u_1 to u_T = 1
-    minimise  E |f(x_t, t, y) - v|^2,   v = a_t e - s_t x,   e the noise of x_t;     the image found is a_t x_t - s_t f(x_t, t, y)
+    q(x_t | x_0) = N(a_t x_0, s_t^2 I),   a_t^2 = abar_t = cos^2(pi/2 u_t),   s_t^2 = 1 - abar_t                              (1)
+    minimize  E |f(x_t, t, y) - v_t|^2,   v_t = a_t e - s_t x_0,   e the noise of x_t                                         (2)
+    predicted x_0 = a_t x_t - s_t f(x_t, t, y)                                                                                (3)
+    q(x_r | x_t, x_0) = N(a_r x_0 + sqrt(s_r^2 - d^2) (x_t - a_t x_0) / s_t, d^2 I)   for a step r < t,
+                        d = eta (s_r / s_t) sqrt(1 - abar_t / abar_r)                                                         (4)
+    log p(x) >= log p(x_0 | x_1) - sum_t>1 1/2 (abar_t-1 / s_t-1^2 - abar_t / s_t^2) |x_0 - predicted x_0|^2                  (5)
 
-The schedule is the cosine one. Nichol and Dhariwal choose its offset so that the first step's noise is less than a grey level;
-here u_1 says it outright. At T nothing of the image is left, which v allows (e would say nothing of x there).
+The schedule is the cosine one, with u_t evenly spaced from u_1 to u_T = 1. Nichol and Dhariwal choose its offset so that the
+noise of the first step is less than a gray level; here u_1 follows from that noise directly. At T nothing of the image is left
+(abar_T = 0, so the term L_T of the bound is 0). The target v allows that, where a prediction of the noise e would say nothing
+about x_0.
 
-Samples walk from x_T to x_1 over a few of the steps, and then to the levels: with eta 1 each step is drawn from the posterior
-q(x_t-1 | x_t, x) at the image found (Ho eq. 6 and 7), with eta 0 no noise is added (Song eq. 12 and 16). The bound, a mass:
+Sampling goes from x_T to x_1 over a few of the steps, and then to gray levels. At eta = 1 each step is sampled from the
+posterior (4) at the predicted x_0 (Ho et al., eq. 6 and 7); at eta = 0 no noise is added (DDIM: Song et al., eq. 12 and 16).
+The bound (5) is one on the probability mass of the L-level image. Its sum over t is estimated from a few steps with known
+probability. p(x_0 | x_1) is a Gaussian, integrated over the bins of the levels.
 
-    log p(x) >= log p(x | x_1) - sum_t>1 1/2 (abar_t-1 / s_t-1^2 - abar_t / s_t^2) |x - found(x_t)|^2,     L_T = 0 as abar_T = 0
-
-whose sum over t is estimated from a few steps, drawn with known probability. p(x | x_1) is a Gaussian, cut into levels.
-
-References: J. Ho, A. Jain, P. Abbeel, NeurIPS 2020; A. Nichol, P. Dhariwal, ICML 2021, eq. 17; v: T. Salimans, J. Ho, ICLR 2022,
-appendix D; J. Song, C. Meng, S. Ermon, ICLR 2021; guidance: J. Ho, T. Salimans, arXiv:2207.12598, eq. 6; the bound by ratios of
-signal to noise: D. P. Kingma et al., "Variational diffusion models", NeurIPS 2021, eq. 13; the class by the bound: A. Li et al.,
-ICCV 2023.
+References:
+    J. Ho, A. Jain, P. Abbeel, "Denoising diffusion probabilistic models", NeurIPS 2020. https://arxiv.org/abs/2006.11239
+    Cosine schedule: A. Nichol, P. Dhariwal, "Improved denoising diffusion probabilistic models", ICML 2021, eq. 17.
+    https://arxiv.org/abs/2102.09672
+    v: T. Salimans, J. Ho, "Progressive distillation for fast sampling of diffusion models", ICLR 2022, appendix D.
+    https://arxiv.org/abs/2202.00512
+    DDIM: J. Song, C. Meng, S. Ermon, "Denoising diffusion implicit models", ICLR 2021. https://arxiv.org/abs/2010.02502
+    Guidance: J. Ho, T. Salimans, "Classifier-free diffusion guidance", 2022, eq. 6. https://arxiv.org/abs/2207.12598
+    The bound by signal-to-noise ratios: D. P. Kingma et al., "Variational diffusion models", NeurIPS 2021, eq. 13.
+    https://arxiv.org/abs/2107.00630
+    Classification by the bound: A. C. Li et al., "Your diffusion model is secretly a zero-shot classifier", ICCV 2023.
+    https://arxiv.org/abs/2303.16203
 """
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
 
 from pofxy.base.bayes import ClassPriorMixin, log_class_prior
+from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
 from pofxy.nets.denoiser import denoiser
-from pofxy.training.trainer import Objective
+from pofxy.nets.ema import exponential_moving_average
+from pofxy.training.trainer import Objective, Trainer
 
-# Noise of the first step in widths of a grey level: little enough that the level can still be told.
+# Standard deviation of the noise of the first step, in widths of a gray level: small enough to recognize the level.
 FIRST_NOISE = 0.4
-# Deviation of p(x | x_1) in units of the same noise: the net knows x better than x_1 alone tells.
+# Standard deviation of p(x_0 | x_1) in units of the same noise: the predicted x_0 is more accurate than x_1.
 DECODER_DEVIATION = 0.7
-# Steps that the bound draws of each image, and more for a small one, so that as many pixels are found as of one with 64.
-DRAWS, PIXELS = 32, 2048
-# In the picture: test images, and shares of the steps after which they are shown.
-PICTURED, SHARES = 6, (0.1, 0.3, 0.5, 0.7)
+# Steps of the bound that are sampled for each image; for a small image more, so that DIMENSIONS values are predicted in all.
+N_BOUND_SAMPLES = 32
+DIMENSIONS = 2048
+# In the picture: test images, and shares of the steps at which they are shown.
+PICTURED = 6
+PICTURED_SHARES = (0.1, 0.3, 0.5, 0.7)
 
 
 class DDPM(ClassPriorMixin, nn.Module):
     """Class-conditional, for images of any size.
 
     Args:
-        width: channels of the U-Net at full size.
+        width: channels of the U-Net at full resolution.
         dropout: share of a block's features that are dropped.
         timesteps: T, steps of the noise.
-        sampling_steps: those of them that sampling takes.
-        eta: share of the posterior's deviation that each of these adds: 1 draws from the posterior (DDPM), 0 nothing (DDIM).
-        guidance: w, by how much what the label tells is exaggerated in sampling; 0 is not at all.
+        sampling_steps: number of them that sampling takes.
+        eta: share of the posterior's standard deviation that is added as noise: 1 is DDPM, 0 is DDIM.
+        guidance: w, weight of classifier-free guidance in sampling; 0 is none.
         label_dropout: share of the labels that are replaced by the null label in training.
-        ema_decay: decay of the net's average per step.
-        steps: batches to train for.
-        batch: images in one.
-        learning_rate: at its height, of a cosine schedule.
+        ema_decay: decay of the exponential moving average (EMA) of the net's parameters, per step.
+        optimization: steps, batch, learning rate and weight decay; the schedule is a cosine.
     """
 
     tags = Tags(conditional=True, bound="diffusion bound", images_only=True, trained_in_steps=True)
+    log_prior: Tensor
+    alphas_cumprod: Tensor
 
     def __init__(
         self,
@@ -70,178 +87,218 @@ class DDPM(ClassPriorMixin, nn.Module):
         guidance: float = 0.0,
         label_dropout: float = 0.2,
         ema_decay: float = 0.99,
-        steps: int = 560,
-        batch: int = 64,
-        learning_rate: float = 3e-3,
+        optimization: Optimization = Optimization(steps=560, batch=64, learning_rate=3e-3),
     ):
         super().__init__()
-        self.width, self.dropout, self.timesteps, self.sampling_steps = width, dropout, timesteps, sampling_steps
-        self.eta, self.guidance, self.label_dropout, self.ema_decay = eta, guidance, label_dropout, ema_decay
-        self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
+        self.width = width
+        self.dropout = dropout
+        self.timesteps = timesteps
+        self.sampling_steps = sampling_steps
+        self.eta = eta
+        self.guidance = guidance
+        self.label_dropout = label_dropout
+        self.ema_decay = ema_decay
+        self.optimization = optimization
 
-    def build(self, spec):
-        """The net, its average and the schedule. Raises ValueError for tables."""
+    def build(self, spec: DataSpec) -> None:
+        """The net, its EMA and the schedule. Raises ValueError for tables."""
         if spec.levels is None:
-            raise ValueError(f"{spec.name}: DDPM models grey levels, and a table has none")
-        self.shape, self.levels, self.dimensions = spec.shape, spec.levels, math.prod(spec.shape)
+            raise ValueError(f"{spec.name}: DDPM models gray levels, and a table has none")
+        self.shape = spec.shape
+        self.levels = spec.levels
+        self.dimensions = math.prod(spec.shape)
         self.net = denoiser(spec, self.width, self.dropout)
-        self.averaged = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay))
-        self.averaged.requires_grad_(False)
+        self.ema = exponential_moving_average(self.net, self.ema_decay)
         self.register_buffer("log_prior", torch.zeros(spec.classes))
-        self.register_buffer("abar", schedule(self.timesteps, FIRST_NOISE * 2 / (spec.levels - 1)), persistent=False)
+        alphas_cumprod = cosine_schedule(self.timesteps, FIRST_NOISE * 2 / (spec.levels - 1))
+        self.register_buffer("alphas_cumprod", alphas_cumprod, persistent=False)
 
-    def fit(self, data, trainer):
-        """Trains for all its steps."""
+    def fit(self, data: TrainingData, trainer: Trainer) -> None:
+        """Trains for all steps."""
         self.build(data.spec)
         self.log_prior = log_class_prior(data.y, data.spec.classes)
-        objective = Objective(self._loss, self.net.parameters(), self.learning_rate, after=self._move_average)
-        trainer.run(self, data, [objective], steps=self.steps, batch=self.batch, bfloat16=True)
+        settings = self.optimization
+        objective = Objective(
+            self._loss,
+            self.net.parameters(),
+            settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            after=lambda: self.ema.update_parameters(self.net),
+        )
+        trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, bfloat16=True)
 
-    def sample(self, n, labels=None):
-        """n images of L levels; the labels are drawn from the class prior where none are given."""
+    def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
+        """n images of L levels; labels are sampled from the class prior where none are given."""
         labels = self.drawn_labels(n) if labels is None else labels
-        return self._walked(n, labels, self.guidance)
+        return self._p_sample_loop(n, labels, self.guidance)
 
-    def inpaint(self, x, mask):
-        """The null label's walk, whose known pixels (mask 1) are those of x with the step's noise."""
+    def inpaint(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Unconditional sampling; at each step the known pixels (mask 1) are set to those of x with the noise of the step."""
         known = mask.bool()
-        scaled = 2 * torch.where(known, x, 0.5) - 1
+        x_0 = 2 * torch.where(known, x, 0.5) - 1
 
-        def put_back(x_t, t):
-            return torch.where(known, self._noised(scaled, self._step(len(x), t), torch.randn_like(x_t)), x_t)
+        def set_known(x_t, t):
+            return torch.where(known, self.q_sample(x_0, self._step(len(x), t), torch.randn_like(x_t)), x_t)
 
-        return torch.where(known, x, self._walked(len(x), self._null(x), before=put_back))
+        return torch.where(known, x, self._p_sample_loop(len(x), self._null(x), before_step=set_known))
 
-    def log_prob_bound(self, x):
-        """A bound of log p(x) in nats, (N,), the null label's: the net has learned the law of all classes together, too."""
+    def log_prob_bound(self, x: Tensor) -> Tensor:
+        """A bound of log p(x) in nats, (N,), by the null label, with which the net models all classes together."""
         return self._bound(x, self._null(x)[:, None])[:, 0]
 
-    def log_joint_bound(self, x):
-        """A bound of log p(x, y) in nats, (N, K): all classes are asked to take the same noise away."""
+    def log_joint_bound(self, x: Tensor) -> Tensor:
+        """A bound of log p(x, y) in nats, (N, K); all classes share the same noise."""
         labels = torch.arange(len(self.log_prior), device=x.device).expand(len(x), -1)
         return self.log_prior + self._bound(x, labels)
 
     @torch.no_grad()
-    def picture(self, x, y):
-        """Test images with more and more noise, and what the net finds in each of them."""
-        x, y = (part[:PICTURED].to(self.abar.device) for part in (2 * x - 1, y))
-        row = [x]
-        for share in SHARES:
-            t = self._step(len(x), round(share * self.timesteps))
-            noisy = self._noised(x, t, torch.randn_like(x))
-            row += [noisy, self._found(noisy, t, y)]
-        images = ((torch.stack(row, 1).flatten(0, 1) + 1) / 2).clamp(0, 1)  # S of (n, C, H, W) -> (n S, C, H, W)
-        times = ", ".join(f"{share:.0%}" for share in SHARES)
-        caption = f"A test image, and in turn what it is after {times} of the steps, and the image found in that."
-        return Visualization(images, len(row), caption)
+    def picture(self, x: Tensor, y: Tensor) -> Visualization:
+        """Test images with more and more noise, each with the x_0 predicted from it."""
+        x_0 = (2 * x - 1)[:PICTURED].to(self.alphas_cumprod.device)
+        y = y[:PICTURED].to(x_0.device)
+        columns = [x_0]
+        for share in PICTURED_SHARES:
+            t = self._step(len(x_0), round(share * self.timesteps))
+            x_t = self.q_sample(x_0, t, torch.randn_like(x_0))
+            columns += [x_t, self.predict_x0(x_t, t, y)]
+        images = ((torch.stack(columns, 1).flatten(0, 1) + 1) / 2).clamp(0, 1)  # S of (n, C, H, W) -> (n S, C, H, W)
+        times = ", ".join(f"{share:.0%}" for share in PICTURED_SHARES)
+        caption = f"A test image; then, after {times} of the noise steps, the noisy image and the clean image predicted from it."
+        return Visualization(images, len(columns), caption)
 
-    def _loss(self, x, y):
-        # One time in each of B equal parts: the batch is in random order.
-        share = (torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)) / len(x)
-        t = (share * self.timesteps).long() + 1
-        x, noise = 2 * x - 1, torch.randn_like(x)
-        a, s = self._signal_and_noise(t, x)
-        predicted = self._asked(self.net, a * x + s * noise, t, self.net.forgetful(y, self.label_dropout))
-        return (predicted - (a * noise - s * x)).square().mean()
+    def q_sample(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """A sample of q(x_t | x_0), equation 1, for steps t (N,), given standard normal noise of the shape of x_0 (N, ...)."""
+        a, s = self._signal_and_noise(t, x_0)
+        return a * x_0 + s * noise
 
-    def _walked(self, n, labels, guidance=0.0, before=lambda x_t, t: x_t):
-        """Images (n, C, H, W) from pure noise, in sampling_steps; `before` changes x_t before the net sees it."""
-        x_t = torch.randn(n, *self.shape, device=self.abar.device)
-        # From T to 1, evenly in u; then 0, the image.
+    def predict_x0(self, x_t: Tensor, t: Tensor, y: Tensor, guidance: float = 0.0) -> Tensor:
+        """The x_0 that the EMA net predicts from x_t (N, ...), equation 3, clamped to [-1, 1]."""
+        a, s = self._signal_and_noise(t, x_t)
+        v = self.ema.module.guided(x_t, t / self.timesteps, y, guidance)
+        return (a * x_t - s * v).clamp(-1, 1)
+
+    def p_sample(self, x_t: Tensor, x_0: Tensor, t: int, previous_t: int) -> Tensor:
+        """From x_t to a sample of x_previous_t by equation 4, given the predicted x_0; both (N, ...)."""
+        mean, deviation = q_posterior(x_0, x_t, self.alphas_cumprod[t], self.alphas_cumprod[previous_t], self.eta)
+        return mean + deviation * torch.randn_like(x_t) if self.eta else mean
+
+    def _p_sample_loop(
+        self,
+        n: int,
+        labels: Tensor,
+        guidance: float = 0.0,
+        before_step: Callable[[Tensor, int], Tensor] = lambda x_t, t: x_t,
+    ) -> Tensor:
+        """Images (n, C, H, W) of L levels from pure noise, in sampling_steps; `before_step` changes x_t before each step."""
+        x_t = torch.randn(n, *self.shape, device=self.alphas_cumprod.device)
+        # From T to 1, evenly spaced in u; then 0, the image.
         steps = torch.linspace(self.timesteps, 1, min(self.sampling_steps, self.timesteps)).round().long().tolist()
-        for t, next_t in zip(steps, [*steps[1:], 0]):
-            x_t = before(x_t, t)
-            found = self._found(x_t, self._step(n, t), labels, guidance)
-            x_t = self._stepped(x_t, found, t, next_t)
+        for t, previous_t in zip(steps, [*steps[1:], 0]):
+            x_t = before_step(x_t, t)
+            pred_x0 = self.predict_x0(x_t, self._step(n, t), labels, guidance)
+            x_t = self.p_sample(x_t, pred_x0, t, previous_t)
         x = ((x_t + 1) / 2).clamp(0, 1)
         return (x * (self.levels - 1)).round() / (self.levels - 1)
 
-    def _stepped(self, x_t, found, t, next_t):
-        """From x_t to x_next_t, given the image found: DDIM eq. 12, its deviation that of the posterior at eta 1 (eq. 16)."""
-        mean, deviation = posterior(x_t, found, self.abar[t], self.abar[next_t], self.eta)
-        return mean + deviation * torch.randn_like(x_t) if self.eta else mean
+    def _loss(self, x, y):
+        # Stratified times, one in each of B equal parts: the batch is in random order.
+        share = (torch.arange(len(x), device=x.device) + torch.rand(len(x), device=x.device)) / len(x)
+        t = (share * self.timesteps).long() + 1
+        x_0 = 2 * x - 1
+        noise = torch.randn_like(x_0)
+        a, s = self._signal_and_noise(t, x_0)
+        labels = self.net.drop_labels(y, self.label_dropout)
+        predicted_v = self.net(a * x_0 + s * noise, t / self.timesteps, labels)
+        return (predicted_v - (a * noise - s * x_0)).square().mean()
 
     def _bound(self, x, labels):
-        """Bounds of log p(x | y) in nats, (N, M), for labels (N, M) of each image: of the same steps and noise for all M."""
-        x, draws = 2 * x - 1, max(DRAWS, PIXELS // self.dimensions)
-        first, again = self._step(len(x), 1), max(1, draws // 8)  # draws of x_1, of which all terms are alike
+        """Bounds of log p(x | y) in nats, (N, M), equation 5, for labels (N, M) of each image. All M share steps and noise."""
+        x_0 = 2 * x - 1
+        n_samples = max(N_BOUND_SAMPLES, DIMENSIONS // self.dimensions)
+        n_first = max(1, n_samples // 8)  # samples of the term p(x_0 | x_1)
+        first = self._step(len(x), 1)
         bound = 0
-        for _ in range(again):
-            found = self._found_of_each(self._noised(x, first, torch.randn_like(x)), first, labels)
-            bound = bound + self._log_level(x, found) / again
-        log_noise = (1 - self.abar[1:]).log()  # log s_t^2 of t = 1 .. T, rising
-        chance = log_noise.diff() / (log_noise[-1] - log_noise[0])  # of t = 2 .. T: what each would cost with x white noise
-        until = chance.cumsum(0)
-        ratio = self.abar[1:] / (1 - self.abar[1:])
-        weight = -ratio.diff() / 2 / chance / draws  # of t = 2 .. T
-        # One step in each of as many parts of equal probability, at places of their own for each image.
-        place = (torch.arange(draws, device=x.device)[:, None] + torch.rand(draws, len(x), device=x.device)) / draws
-        for index in torch.searchsorted(until, place).clamp(max=len(chance) - 1):
-            found = self._found_of_each(self._noised(x, index + 2, torch.randn_like(x)), index + 2, labels)
-            bound = bound - weight[index][:, None] * (found - x[:, None]).square().flatten(2).sum(2)
+        for _ in range(n_first):
+            x_1 = self.q_sample(x_0, first, torch.randn_like(x_0))
+            bound = bound + self._log_level_mass(x_0, self._predict_x0_per_label(x_1, first, labels)) / n_first
+        # The probability of t = 2 .. T is proportional to the increase of log s_t^2: the cost of step t where x_0 is noise.
+        log_noise = (1 - self.alphas_cumprod[1:]).log()  # log s_t^2 of t = 1 .. T, rising
+        probability = log_noise.diff() / (log_noise[-1] - log_noise[0])  # (T - 1,)
+        cumulative = probability.cumsum(0)
+        signal_to_noise = self.alphas_cumprod[1:] / (1 - self.alphas_cumprod[1:])  # (T,)
+        weight = -signal_to_noise.diff() / 2 / probability / n_samples  # (T - 1,)
+        # Stratified: one step in each of n_samples parts of equal probability, with a random place for each image.
+        shape = n_samples, len(x)
+        quantile = (torch.arange(n_samples, device=x.device)[:, None] + torch.rand(shape, device=x.device)) / n_samples
+        for index in torch.searchsorted(cumulative, quantile).clamp(max=len(probability) - 1):
+            t = index + 2
+            pred_x0 = self._predict_x0_per_label(self.q_sample(x_0, t, torch.randn_like(x_0)), t, labels)
+            bound = bound - weight[index][:, None] * (pred_x0 - x_0[:, None]).square().flatten(2).sum(2)
         return bound
 
-    def _log_level(self, x, found):
-        """log p(x | x_1) in nats, (N, M), of the images found (N, M, C, H, W): the outermost bins reach to infinity."""
-        x, half = x[:, None], 1 / (self.levels - 1)
-        deviation = DECODER_DEVIATION * (1 - self.abar[1]).sqrt()
-        below, above = (x - half - found) / deviation, (x + half - found) / deviation
-        # By symmetry far bins are measured from the side on which float32 still tells the tails apart.
-        flipped = below > 0
-        below, above = torch.where(flipped, -above, below), torch.where(flipped, -below, above)
-        below = torch.where(torch.where(flipped, x > 1 - half, x < half - 1), -math.inf, below)
-        above = torch.where(torch.where(flipped, x < half - 1, x > 1 - half), math.inf, above)
-        log_above, log_below = torch.special.log_ndtr(above), torch.special.log_ndtr(below)
+    def _log_level_mass(self, x_0, pred_x0):
+        """log p(x_0 | x_1) in nats, (N, M), for predictions (N, M, C, H, W): the outermost bins extend to infinity."""
+        x_0 = x_0[:, None]  # (N, 1, C, H, W)
+        half = 1 / (self.levels - 1)
+        deviation = DECODER_DEVIATION * (1 - self.alphas_cumprod[1]).sqrt()
+        below = (x_0 - half - pred_x0) / deviation
+        above = (x_0 + half - pred_x0) / deviation
+        # Bins above the prediction are mirrored: in the lower tail float32 still resolves the difference of the two ends.
+        mirrored = below > 0
+        below, above = torch.where(mirrored, -above, below), torch.where(mirrored, -below, above)
+        below = torch.where(torch.where(mirrored, x_0 > 1 - half, x_0 < half - 1), -math.inf, below)
+        above = torch.where(torch.where(mirrored, x_0 < half - 1, x_0 > 1 - half), math.inf, above)
+        log_above = torch.special.log_ndtr(above)
+        log_below = torch.special.log_ndtr(below)
         return (log_above + torch.log1p(-(log_below - log_above).exp())).flatten(2).sum(2)
 
-    def _found_of_each(self, x_t, t, labels):
-        """The images found of x_t (N, C, H, W) by each of its labels (N, M): (N, M, C, H, W)."""
+    def _predict_x0_per_label(self, x_t, t, labels):
+        """The x_0 predicted from x_t (N, C, H, W) with each of its labels (N, M): (N, M, C, H, W)."""
         m = labels.shape[1]
-        found = self._found(x_t.repeat_interleave(m, 0), t.repeat_interleave(m), labels.flatten())
-        return found.view(-1, m, *self.shape)  # (N M, C, H, W) -> (N, M, C, H, W)
-
-    def _found(self, x_t, t, y, guidance=0.0):
-        """The image that the averaged net finds in x_t, within [-1, 1]."""
-        a, s = self._signal_and_noise(t, x_t)
-        return (a * x_t - s * self._asked(self.averaged.module, x_t, t, y, guidance)).clamp(-1, 1)
-
-    def _asked(self, net, x_t, t, y, guidance=0.0):
-        return net.guided(x_t, t / self.timesteps, y, guidance)
-
-    def _noised(self, x, t, noise):
-        a, s = self._signal_and_noise(t, x)
-        return a * x + s * noise
+        pred_x0 = self.predict_x0(x_t.repeat_interleave(m, 0), t.repeat_interleave(m), labels.flatten())
+        return pred_x0.view(-1, m, *self.shape)  # (N M, C, H, W) -> (N, M, C, H, W)
 
     def _signal_and_noise(self, t, x):
-        """a_t and s_t of t (N,), in a shape that x (N, ...) can be multiplied by."""
-        abar = self.abar[t].view(-1, *[1] * (x.ndim - 1))
-        return abar.sqrt(), (1 - abar).sqrt()
+        """a_t and s_t of steps t (N,), with the number of axes of x (N, ...)."""
+        alphas_cumprod = self.alphas_cumprod[t].view(-1, *[1] * (x.ndim - 1))  # (N,) -> (N, 1, ...)
+        return alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt()
 
     def _step(self, n, t):
-        return torch.full((n,), t, device=self.abar.device)
+        return torch.full((n,), t, device=self.alphas_cumprod.device)
 
     def _null(self, x):
         return torch.full((len(x),), self.net.null, device=x.device)
 
-    def _move_average(self):
-        self.averaged.update_parameters(self.net)
 
+def cosine_schedule(timesteps: int, first_noise: float) -> Tensor:
+    """abar_0 .. abar_T of equation 1, (T + 1,), with abar_0 = 1 and abar_T = 0.
 
-def schedule(timesteps, first_noise):
-    """abar_0 .. abar_T, (T + 1,): cos^2(pi/2 u), with u from where the noise is first_noise to 1; abar_0 = 1, abar_T = 0."""
+    Args:
+        timesteps: T.
+        first_noise: s_1, the standard deviation of the noise of the first step.
+    """
     start = 2 / math.pi * math.asin(first_noise)
     u = torch.linspace(start, 1, timesteps, dtype=torch.float64)
-    abar = (math.pi / 2 * u).cos() ** 2
-    abar[-1] = 0
-    return torch.cat([torch.ones(1, dtype=torch.float64), abar]).float()
+    alphas_cumprod = (math.pi / 2 * u).cos() ** 2
+    alphas_cumprod[-1] = 0
+    return torch.cat([torch.ones(1, dtype=torch.float64), alphas_cumprod]).float()
 
 
-def posterior(x_t, x, abar, next_abar, eta):
-    """Mean and deviation of q(x_s | x_t, x) for s < t, where abar is that of t and next_abar that of s.
+def q_posterior(x_0: Tensor, x_t: Tensor, abar_t: Tensor, abar_r: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of q(x_r | x_t, x_0) for r < t, equation 4.
 
-    At eta 1 it is the posterior of the chain x -> x_s -> x_t; below 1 it has less deviation, and the same law of x_s given x.
+    At eta = 1 it is the posterior of the Markov chain x_0 -> x_r -> x_t. Below 1 the standard deviation is smaller, and the
+    distribution of x_r given x_0 is the same.
+
+    Args:
+        x_0: the image.
+        x_t: the noisy image.
+        abar_t: of step t, a scalar.
+        abar_r: of step r, a scalar.
+        eta: share of the posterior's standard deviation.
     """
-    step = 1 - abar / next_abar  # beta_t, of the step from s to t
-    deviation = eta * ((1 - next_abar) / (1 - abar) * step).sqrt()
-    noise = (x_t - abar.sqrt() * x) / (1 - abar).sqrt()
-    return next_abar.sqrt() * x + (1 - next_abar - deviation**2).clamp(min=0).sqrt() * noise, deviation
+    beta = 1 - abar_t / abar_r  # variance of the noise that the step from r to t adds
+    deviation = eta * ((1 - abar_r) / (1 - abar_t) * beta).sqrt()
+    noise = (x_t - abar_t.sqrt() * x_0) / (1 - abar_t).sqrt()
+    mean = abar_r.sqrt() * x_0 + (1 - abar_r - deviation**2).clamp(min=0).sqrt() * noise
+    return mean, deviation

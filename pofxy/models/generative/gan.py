@@ -1,19 +1,23 @@
-"""GAN: a generator that turns noise into images, and a discriminator that learns to tell them from the data; one loss, two sides.
+"""GAN: a generative adversarial network, a generator and a discriminator trained against each other on one loss.
 
-    min over G, max over D of  E_x log D(x) + E_z log(1 - D(G(z))),        D(x) = p(x) / (p(x) + p_G(x)) at the best D
+    min over G, max over D of  E_x log D(x) + E_z log(1 - D(G(z))),        D(x) = p(x) / (p(x) + p_G(x)) at the optimal D
 
-Where D is sure, log(1 - D(G(z))) is flat; as the paper advises, G maximises log D(G(z)) instead. The nets are fully connected:
-ReLUs and a sigmoid in the generator, maxout and dropout in the discriminator. Newer than the paper: Adam, that an average of
-generators samples, and the penalty R1, without which (0) the generator of a small data set is often left with a few modes.
+Where D is confident, log(1 - D(G(z))) is flat; as the paper advises, G maximizes log D(G(z)) instead. The nets are fully
+connected: ReLUs and a sigmoid in the generator, maxout and dropout in the discriminator. Three things are newer than the paper:
+Adam, samples from an exponential moving average (EMA) of the generator's parameters, and the R1 penalty. Without the penalty (0)
+the generator often collapses to a few modes on small data sets.
 
-References: I. Goodfellow et al., "Generative adversarial nets", NIPS 2014, equation 1 and algorithm 1; maxout: I. Goodfellow et
-al., "Maxout networks", ICML 2013.
+References:
+    I. Goodfellow et al., "Generative adversarial nets", NIPS 2014, equation 1 and algorithm 1. https://arxiv.org/abs/1406.2661
+    Maxout: I. Goodfellow et al., "Maxout networks", ICML 2013. https://arxiv.org/abs/1302.4389
 """
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
 
+from pofxy.base.data import DataSpec
+from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.nets.adversarial import AdversarialNet
 from pofxy.nets.dropout import Dropout
@@ -23,15 +27,13 @@ class GAN(AdversarialNet):
     """Unconditional, for images of any size and for tables.
 
     Args:
-        latent_dim: Z, the dimensions of the noise.
+        latent_dim: Z, dimension of the noise.
         hidden: units of a hidden layer; both nets have two.
-        pieces: linear functions whose largest a maxout unit of the discriminator is.
+        pieces: linear functions of which a maxout unit of the discriminator takes the maximum.
         dropout: share of the discriminator's hidden units that are dropped.
-        penalty: gamma of R1; 0 is the paper's game.
-        ema_decay: decay of the generator's average per step.
-        steps: batches to train for.
-        batch: images in one.
-        learning_rate: at its height, of a cosine schedule, for both nets.
+        penalty: gamma of R1; 0 is the loss of the paper.
+        ema_decay: decay of the EMA of the generator's parameters, per step.
+        optimization: steps, batch, learning rate and weight decay, for both nets; the schedule is a cosine.
     """
 
     tags = Tags(trained_in_steps=True)
@@ -44,45 +46,44 @@ class GAN(AdversarialNet):
         dropout: float = 0.3,
         penalty: float = 0.1,
         ema_decay: float = 0.99,
-        steps: int = 1600,
-        batch: int = 64,
-        learning_rate: float = 2e-3,
+        optimization: Optimization = Optimization(steps=1600, batch=64, learning_rate=2e-3),
     ):
-        super().__init__()
-        self.latent_dim, self.hidden, self.pieces, self.dropout = latent_dim, hidden, pieces, dropout
-        self.penalty, self.ema_decay = penalty, ema_decay
-        self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
+        super().__init__(latent_dim, penalty, ema_decay, optimization)
+        self.hidden = hidden
+        self.pieces = pieces
+        self.dropout = dropout
 
-    def build(self, spec):
+    def build(self, spec: DataSpec) -> None:
         """Nets for images (C, H, W) or rows (D,)."""
-        dimensions, hidden = math.prod(spec.shape), self.hidden
+        dimensions = math.prod(spec.shape)
         generator = nn.Sequential(
-            nn.Linear(self.latent_dim, hidden),
+            nn.Linear(self.latent_dim, self.hidden),
             nn.ReLU(),
-            nn.Linear(hidden, hidden),
+            nn.Linear(self.hidden, self.hidden),
             nn.ReLU(),
-            nn.Linear(hidden, dimensions),
-            # 2 sigmoid(2 a) - 1: the paper's sigmoid on the scale of the nets.
+            nn.Linear(self.hidden, dimensions),
+            # tanh(a) = 2 sigmoid(2 a) - 1: the sigmoid of the paper, in the range of the nets.
             nn.Tanh(),
             nn.Unflatten(1, spec.shape),
         )
         discriminator = nn.Sequential(
             nn.Flatten(),
-            _Maxout(dimensions, hidden, self.pieces),
+            _Maxout(dimensions, self.hidden, self.pieces),
             Dropout(self.dropout),
-            _Maxout(hidden, hidden, self.pieces),
+            _Maxout(self.hidden, self.hidden, self.pieces),
             Dropout(self.dropout),
-            nn.Linear(hidden, 1),
+            nn.Linear(self.hidden, 1),
         )
-        self.play(spec, generator, discriminator)
+        self.register_nets(spec, generator, discriminator)
 
 
 class _Maxout(nn.Module):
-    """(N, inputs) -> (N, outputs): each the largest of several linear functions."""
+    """(N, inputs) -> (N, outputs): each output is the maximum of several linear functions."""
 
-    def __init__(self, inputs, outputs, pieces):
+    def __init__(self, inputs: int, outputs: int, pieces: int):
         super().__init__()
-        self.linear, self.pieces = nn.Linear(inputs, outputs * pieces), pieces
+        self.linear = nn.Linear(inputs, outputs * pieces)
+        self.pieces = pieces
 
-    def forward(self, x):
-        return self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)  # (N, outputs pieces) -> (N, outputs)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)  # (N, outputs * pieces) -> (N, outputs)
