@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from made_study import make_study
 from page import Page
+from pofxy.report.charts.layout import grid, stack
 from pofxy.report.figures.class_recall import class_recall
 from pofxy.report.figures.confusion_matrices import confusion_matrices
 from pofxy.report.figures.ranks import ranks
@@ -172,3 +174,25 @@ def test_nothing_yet_is_no_figure(tmp_path, figure):
 def test_figures_are_valid_markup(study, figure):
     page = Page(draw_figure(figure, study))
     assert page.unbalanced == page.open == []
+
+
+def test_a_figure_is_drawn_for_each_data_set_that_it_has_something_to_show_of(tmp_path):
+    study = Study.read(tmp_path, make_study(tmp_path, bad=False, datasets=("digits", "gaussians", "mnist")))
+
+    def of_images(study: Study, dataset: str) -> Markup | None:
+        return None if dataset == "gaussians" else Markup("<p>{}</p>").format(len(study.datasets))
+
+    assert draw_figure(of_images, study) == "<h4>digits</h4><p>3</p><h4>mnist</h4><p>3</p>"
+    assert draw_figure(lambda study, dataset: None, study) is None
+    assert draw_figure(lambda study: Markup("all"), study) == "all"
+
+
+def test_a_single_data_set_needs_no_heading(study):
+    assert draw_figure(lambda study, dataset: Markup("<p></p>"), study) == "<p></p>"
+
+
+def test_nothing_to_lay_out_is_none():
+    assert grid([]) is None
+    assert grid([None]) is None
+    assert stack(None, None) is None
+    assert stack(Markup("<p></p>"), None).count("<p>") == 1

@@ -1,4 +1,4 @@
-"""Class-conditional samples: label agreement and training on samples
+"""Class-conditional samples: label agreement
 
 For models that sample images of a given class. Label agreement is the share of samples that the feature net assigns to the given
 class. The other two scores train the same network on samples alone, or on samples and train images together, and measure its

@@ -1,8 +1,9 @@
 """Which density fits best? Likelihood
 
 How probable test data is under each model. For images: bits per dimension, the code length of an image in bits per pixel and
-channel, where less is better. For tables: the mean log-density in nats, where more is better. Each unit has its own panel, as
-values in different units cannot be compared. The best model is on top.
+channel, where less is better. For tables: the mean log-density in nats, where more is better. For binarized images: the negative
+log-likelihood in nats, where less is better. Each unit has its own panel, as values in different units cannot be compared. The
+best model is on top.
 
 A filled dot is the exact value. A hollow dot is a bound, whose estimator stands at the right: the true value is equal or better.
 So a bound that is ahead of an exact value wins, while a bound that is behind may still be better. Small hollow dots in the same

@@ -4,7 +4,7 @@ The first grid shows test images, each other grid the samples of a model. The nu
 smallest first. References stand last: `real_train` shows what perfect samples would look like, `independent_pixels` what every
 model should exceed. Look for classes that are missing, for repeated images, and for shapes that no real image has. Realistic
 samples do not imply a good density, nor does a poor density imply unrealistic samples: see the likelihood. Nor do they show
-whether images are new or memorized: see the train images nearest to samples.
+whether images are new or memorized: see memorization.
 """
 
 import numpy as np
