@@ -1,4 +1,4 @@
-# Two commands, each complete in itself: `make` trains, evaluates and reports; `make test` tests. Both create .venv if it is missing.
+# Two commands, each complete in itself: `make` trains, evaluates and reports; `make test` tests. Both create .venv where needed.
 # Inside .venv, `snakemake --cores 8` is the whole interface.
 PYTHON ?= python3
 PORT ?= 5000
