@@ -69,9 +69,14 @@ def _classes(path: str) -> list[ast.ClassDef]:
 
 
 def _capability(node: ast.ClassDef) -> tuple[str, str, str]:
-    (method,) = [item for item in node.body if isinstance(item, ast.FunctionDef)]
-    arguments = ", ".join(argument.arg for argument in method.args.args[1:])
-    return f"`{method.name}({arguments})`", _paragraph(node), _paragraph(method)
+    """The row of a protocol: its first method is the capability, further ones belong to it."""
+    method, *further = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+    contract = [_paragraph(method), *(f"It also has {_signature(item)}: {_paragraph(item)}" for item in further)]
+    return _signature(method), _paragraph(node), " ".join(contract)
+
+
+def _signature(node: ast.FunctionDef) -> str:
+    return f"`{node.name}({', '.join(argument.arg for argument in node.args.args[1:])})`"
 
 
 def _paragraph(node: ast.ClassDef | ast.FunctionDef | ast.Module) -> str:
