@@ -1,4 +1,4 @@
-# Two commands, each whole in itself: `make` trains, judges and reports; `make test` tests. Both make .venv first where it lacks.
+# Two commands, each complete in itself: `make` trains, evaluates and reports; `make test` tests. Both create .venv where needed.
 # Inside .venv, `snakemake --cores 8` is the whole interface.
 PYTHON ?= python3
 PORT ?= 5000
@@ -6,10 +6,10 @@ RESULTS ?= results
 
 REPORT := $(RESULTS)/report/index.html
 BIN := .venv/bin
-# The environment carries a copy of the lock that it was made from, put there last: without it, it is half made.
+# The environment holds a copy of the lock that it was made from, written last: without it, the environment is incomplete.
 ENVIRONMENT := .venv/requirements.lock
 
-.PHONY: run test smoke ui bench lint docs lock
+.PHONY: run test test-fast smoke ui free bench lint docs lock
 .DEFAULT_GOAL := run
 
 run: $(ENVIRONMENT)  # the default study, on all cores
@@ -17,15 +17,21 @@ run: $(ENVIRONMENT)  # the default study, on all cores
 	[ ! -e $(REPORT) ] || echo "The report is $(REPORT); make ui shows the runs in MLflow."; \
 	exit $$status
 
-# A file a worker; those that take longest go first. (Files beside the folder that they lie in would stand in its order.)
-LONG := $(foreach name,models workflow nets failures oracle readme tracking cluster,$(wildcard tests/*/test_$(name).py))
-test: $(ENVIRONMENT)  # the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONG) $(filter-out $(LONG),$(wildcard tests/test_*.py))
+# Each worker takes a file at a time. The files that take longest go first, so that none of them is left over at the end.
+LONG := $(foreach name,tracking models failures workflow oracle readme cluster,$(wildcard tests/*/test_$(name).py))
+TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/*/test_*.py))
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-smoke: $(ENVIRONMENT)  # the whole DAG with a few steps of training each: a check, not a study
+test: $(ENVIRONMENT)  # all tests
+	@$(PYTEST) $(TESTS)
+
+test-fast: $(ENVIRONMENT)  # the tests that neither train models nor run workflows
+	@$(PYTEST) -m "not slow and not slurm and not browser" $(TESTS)
+
+smoke: $(ENVIRONMENT)  # the whole workflow with a few training steps per model: a check, not a study
 	@$(BIN)/snakemake --cores all --configfile config/smoke.yaml
 
-# One reader needs one worker and no job queue: half the memory.
+# One user needs one worker and no job queue: this halves the memory.
 ui: $(ENVIRONMENT)  # MLflow's pages on 127.0.0.1; PORT=5000, RESULTS=results
 	@store=$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/$(RESULTS)/mlflow.db?timeout=60}; \
 	case $$store in \
@@ -36,17 +42,23 @@ ui: $(ENVIRONMENT)  # MLflow's pages on 127.0.0.1; PORT=5000, RESULTS=results
 	exec env MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	  $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port $(PORT) --backend-store-uri "$$store"
 
+free:  # deletes the values that evaluations keep for later ones; they are computed again when they are needed
+	@set -- $(RESULTS)/runs/*/*/*/kept_values; [ -e "$$1" ] || { echo "There are no kept values below $(RESULTS)."; exit; }; \
+	megabytes=$$(du -smc "$$@" | sed -n '$$s/[^0-9].*//p'); rm -r "$$@"; echo "Freed $$megabytes MB of kept values."
+
 bench: $(ENVIRONMENT)  # times the default study, its overhead, planning and training
 	@$(BIN)/python benchmarks/bench.py
 
-lint: $(ENVIRONMENT)
+lint: $(ENVIRONMENT)  # style, types and rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-docs: $(ENVIRONMENT)  # docs/metrics.md from the metrics' docstrings
-	@$(BIN)/python -m pofxy.handbook docs/metrics.md
+docs: $(ENVIRONMENT)  # what is generated from docstrings: docs/metrics.md, and the tables in README.md and CONTRIBUTING.md
+	@$(BIN)/python -m pofxy.report.metric_docs docs/metrics.md
+	@$(BIN)/python -m pofxy.study.readme_tables README.md CONTRIBUTING.md
 
 # Keeps the pins that still fit; UPGRADE=--upgrade takes the newest. envs/pofxy.yaml gets the same pins below its `- pip:`.
 lock: $(ENVIRONMENT)
@@ -55,7 +67,7 @@ lock: $(ENVIRONMENT)
 	{ sed '/- pip:$$/q' envs/pofxy.yaml; sed -n 's/^[^#].*/      - "&"/p' requirements.lock; } > envs/pofxy.yaml.new
 	mv envs/pofxy.yaml.new envs/pofxy.yaml
 
-# A lock that was only touched makes nothing anew.
+# A lock that was only touched, not changed, rebuilds nothing.
 $(ENVIRONMENT): requirements.lock
 	@if cmp -s $< $@; then touch $@; exit; fi; set -e; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

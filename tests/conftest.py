@@ -1,4 +1,8 @@
-"""What tests share: a copy of the project to run studies in, and a Slurm cluster of one node."""
+"""What tests share: a copy of the project to run studies in, a Slurm cluster of one node, and which tests are slow.
+
+The modules beside this file are imported by tests: `page` (a parsed HTML page), `smoke` (what the smoke study writes), `contract`
+and `made_study`. They are no fixtures: they hold classes and pure functions, which need no set-up and keep their types.
+"""
 
 import os
 import re
@@ -15,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
-# Before the first array library is there: as in a job, one thread each, and as many workers as cores.
+# Before the first array library is imported: one thread each, as in a job, because there are as many workers as cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
-# What a study is made of; results and caches stay behind.
+# What a study needs; results and caches are not copied.
 PARTS = ("Snakefile", "rules", "scripts", "pofxy", "config", "profiles", "report", "envs", "pyproject.toml", "requirements.lock")
 
 
@@ -33,13 +37,13 @@ class Project:
         """Runs Snakemake here, in a process of its own.
 
         Args:
-            arguments: of the command line; `--cores 2` stands unless they say otherwise.
-            check: whether a failure is one of the test, too.
+            arguments: of the command line; `--cores 2` is added unless they name cores, jobs or an executor.
+            check: whether the test fails if Snakemake does.
             timeout: in seconds.
             environment: variables to add.
 
         Returns:
-            The finished process; its `stdout` holds stderr as well.
+            The finished process; its `stdout` contains stderr as well.
         """
         arguments = [str(argument) for argument in arguments]
         if not {"--cores", "--jobs", "--executor", "--workflow-profile"} & set(arguments):
@@ -59,15 +63,29 @@ class Project:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's variables without those that would lead a run elsewhere; this Python comes first, as in an active venv."""
+    """The environment variables of this process, without those that change what a run does.
+
+    This Python comes first in PATH, as in an active virtual environment.
+    """
     strange = re.compile(r"PYTHONPATH|(MLFLOW|SLURM|SNAKEMAKE|PYTEST)_.*")
     kept = {name: value for name, value in os.environ.items() if not strange.fullmatch(name)}
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Adds the markers that follow from a test's fixtures: what runs in a copy of the project is slow."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "copy_project" in fixtures:
+            item.add_marker("slow")
+        if "slurm" in fixtures:
+            item.add_marker("slurm")
+
+
 @pytest.fixture(scope="session")
 def copy_project() -> Callable[[Path], Project]:
-    """Copies the project into a folder: for fixtures of a wider scope than one test."""
+    """A function that copies the project into a folder, for fixtures of a wider scope than one test."""
 
     def copy(folder: Path) -> Project:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,16 +137,16 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[dict[str, str]]:
-    """A Slurm cluster of this machine alone, with a partition `main`: the variables by which its commands find it.
+    """A Slurm cluster of this machine only, with a partition `main`: the environment variables by which its commands find it.
 
-    It needs no root, systemd, cgroups or /etc/slurm: every file is in a folder of its own, and SLURM_CONF names the one that
-    tells where. Snakemake's job step hides SLURM_CONF from srun, so that a srun that says it again comes first in PATH.
+    It needs no root, systemd, cgroups or /etc/slurm: all its files are in one folder, and SLURM_CONF names its configuration.
+    Snakemake's job step hides SLURM_CONF from srun; a wrapper of srun that sets it again comes first in PATH.
     """
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch", "srun") if not shutil.which(name, path=path)]
     if missing:
         pytest.skip(f"no Slurm here: {', '.join(missing)} not installed (Debian: slurm-wlm and munge)")
-    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # a short path: a socket's name holds 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # a short path: the name of a socket has at most 107 bytes
     found = {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": f"{folder}/bin{os.pathsep}{clean_environment()['PATH']}"}
     environment = clean_environment() | found | {"PATH": path}
     running: list[subprocess.Popen] = []
@@ -155,7 +173,7 @@ def slurm() -> Iterator[dict[str, str]]:
 
 
 def _write_slurm_files(folder: Path, srun: str) -> None:
-    folder.chmod(0o755)  # munged serves no socket below a folder that others cannot enter
+    folder.chmod(0o755)  # munged refuses a socket in a folder that others cannot enter
     for name in ("bin", "munge", "state", "spool"):
         (folder / name).mkdir(mode=0o755)
     key = folder / "munge" / "key"
@@ -165,14 +183,15 @@ def _write_slurm_files(folder: Path, srun: str) -> None:
     wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {srun} "$@"\n')
     wrapper.chmod(0o755)
     with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0)), second.bind(("127.0.0.1", 0))
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
         ports = first.getsockname()[1], second.getsockname()[1]
     text = SLURM_CONF.format(
         host=socket.gethostname().partition(".")[0],
         user=subprocess.check_output(["id", "--user", "--name"], text=True).strip(),
         folder=folder,
         ports=ports,
-        cpus=2 * len(os.sched_getaffinity(0)),  # jobs wait for files and for each other half of the time
+        cpus=2 * len(os.sched_getaffinity(0)),  # jobs wait for files and for each other about half of the time
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 * 7 // 10,
     )
     (folder / "slurm.conf").write_text(text)
@@ -188,5 +207,5 @@ def _wait(ready: Callable[[], bool], folder: Path, running: list[subprocess.Pope
     while not ready():
         if time.monotonic() > end or any(process.poll() is not None for process in running):
             logs = "\n".join(f"{log.name}: {log.read_text()[-1000:]}" for log in sorted(folder.glob("*.log")))
-            pytest.fail(f"Slurm is installed and does not come up:\n{logs}")
+            pytest.fail(f"Slurm is installed and does not start:\n{logs}")
         time.sleep(0.1)

@@ -1,19 +1,20 @@
-"""What a study in the folder of the smoke study left behind."""
+"""What the smoke study (config/smoke.yaml) writes, for tests that run it in a copy of the project."""
 
 import csv
 import re
 from pathlib import Path
 
 RESULTS = Path("results/smoke")
+# A line of Snakemake's log that announces a job: its rule, and the model where there is one.
 JOB = re.compile(r"^Job \d+: (\w+)(?: (\w+) on )?", re.MULTILINE)
 
 
-def rows(project, name):
-    """The rows of a table of its report."""
+def rows(project, name: str) -> list[dict[str, str]]:
+    """The rows of a table of the report, such as "scores.csv", in a copy of the project."""
     with (project.folder / RESULTS / "report" / name).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def models(rule, text):
-    """The models that a run of Snakemake started this rule for."""
-    return {model for name, model in JOB.findall(text) if name == rule}
+def models(rule: str, log: str) -> set[str]:
+    """The models for which Snakemake started a rule, by its log."""
+    return {model for name, model in JOB.findall(log) if name == rule}

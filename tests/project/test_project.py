@@ -1,5 +1,6 @@
-"""The project's own papers: what is pinned, stated twice, or kept short."""
+"""The project's own files: pins, facts that are stated twice, limits of length, names, the Makefile."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from conftest import ROOT
-from pofxy.study import plan
+from pofxy.study import duration
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -22,13 +23,13 @@ PINS = {pin["name"]: pin for line in LOCK.splitlines() if (pin := PIN.fullmatch(
 
 
 def wanted() -> list[Requirement]:
-    """What pyproject.toml asks for, extras included."""
+    """The requirements of pyproject.toml, extras included."""
     extras = [item for group in PROJECT["optional-dependencies"].values() for item in group]
     return [Requirement(item) for item in PROJECT["dependencies"] + extras]
 
 
 def reachable(requirements: list[Requirement]) -> set[str]:
-    """Names of all that these need here, by the metadata of what is installed."""
+    """Names of all packages that these need on this machine, by the metadata of what is installed."""
     found, waiting = set(), [item for item in requirements if holds(item)]
     while waiting:
         item = waiting.pop()
@@ -49,7 +50,7 @@ def test_lock_pins_each_requirement_within_its_range(requirement):
 
 
 def test_lock_holds_plain_pins_alone():
-    """No URL, no option, no build of one machine: `torch==2.13.0+cpu` exists on few."""
+    """No URL, no option, no build for one kind of machine: few have `torch==2.13.0+cpu`."""
     lines = [line for line in LOCK.splitlines() if not line.startswith("#")]
     assert len(PINS) == len(lines) > 100
     assert not [pin[0] for pin in PINS.values() if "+" in pin["version"]]
@@ -99,7 +100,7 @@ def lines(path: Path) -> int:
 
 
 def test_files_are_short():
-    limits = {"Snakefile": 40, "rules/common.smk": 60, "scripts/*.py": 30, "pofxy/models/*/*.py": 250}
+    limits = {"Snakefile": 40, "rules/common.smk": 60, "scripts/*.py": 30}
     files = [(path, limit) for pattern, limit in limits.items() for path in ROOT.glob(pattern)]
     assert len(files) > 10
     assert not [f"{path}: {lines(path)} lines, {limit} at most" for path, limit in files if lines(path) > limit]
@@ -109,17 +110,48 @@ def test_rules_are_short():
     """At most 20 lines each, lines that only name a directive not counted."""
     text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     rules = dict(re.findall(r"^rule (\w+):\n((?:(?: .*)?\n)+)", text, re.MULTILINE))
-    said = {name: re.findall(r"^ +(?! |\w+:$).+", body, re.MULTILINE) for name, body in rules.items()}
-    assert len(said) >= 8
-    assert not {name: len(found) for name, found in said.items() if len(found) > 20}
+    counted = {name: re.findall(r"^ +(?! |\w+:$).+", body, re.MULTILINE) for name, body in rules.items()}
+    assert len(counted) >= 8
+    assert not {name: len(found) for name, found in counted.items() if len(found) > 20}
 
 
-def test_no_drawer_for_odds_and_ends():
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def test_no_module_for_odds_and_ends():
     names = {"util", "utils", "helper", "helpers", "common", "misc"}
-    assert not [path for path in (ROOT / "scripts").rglob("*.py") if names & set(path.stem.strip("_").split("_"))]
+    files = python_files("pofxy", "scripts", "tests", "benchmarks")
+    assert len(files) > 200
+    assert not [path for path in files if names & set(path.stem.strip("_").split("_"))]
 
 
-# A Python that only notes what it is asked for; its venv holds programs that do the same.
+def test_every_module_has_a_docstring():
+    texts = {path: path.read_text() for path in python_files("pofxy", "scripts")}
+    assert not [path for path, text in texts.items() if text and not ast.get_docstring(ast.parse(text))]
+
+
+# Names of earlier versions. CHANGELOG.md says what they are called now; the config's check knows those of config keys.
+GONE = """
+    Evidence PROBED LevelLaw FromJoint VERBS lawful passport codes_map sure_samples different_bins code_nmi code_ari
+    code_neighbors code_trustworthiness code_probes outliers_ nats_thresholded nats_stochastic memorisation_p_value
+    uniform-dequantised protocol.py handbook open_law
+"""
+
+
+def test_no_file_uses_a_name_that_is_gone():
+    files = [path for folder in ("pofxy", "rules", "scripts", "docs") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    texts = {
+        path.relative_to(ROOT): path.read_text(encoding="utf-8")
+        for path in [*files, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+        if path.suffix not in (".png", ".pyc")
+    }
+    assert len(texts) > 200
+    found = {str(path): [word for word in GONE.split() if word in text] for path, text in texts.items()}
+    assert not {path: words for path, words in found.items() if words}
+
+
+# A Python that only writes down how it is called; the programs of its venv do the same.
 STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> calls
 case "$*" in
@@ -133,7 +165,7 @@ esac
 
 
 class Make:
-    """make in a folder that has the Makefile and the lock alone, with a Python that does nothing."""
+    """make in a folder that has the Makefile and the lock only, with a Python that does nothing."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -143,7 +175,7 @@ class Make:
         (folder / "python").chmod(0o755)
 
     def __call__(self, *targets: str, old: int = 0, failing: int = 0, interrupted: int = 0):
-        """Runs make; gives its exit status, what it said, and the programs that it called."""
+        """Runs make. Returns its exit status, its output, and the names of the programs that it called."""
         (self.folder / "calls").write_text("")
         flags = {"OLD": str(old), "FAILING": str(failing), "INTERRUPTED": str(interrupted), "PATH": "/usr/bin:/bin"}
         command = ["make", "--no-print-directory", "PYTHON=./python", *targets]
@@ -175,31 +207,64 @@ def test_make_builds_a_half_made_environment_again(make):
 
 
 def test_make_names_a_python_that_is_too_old_in_one_line(make):
-    status, said, called = make(old=1)
+    status, output, called = make(old=1)
     assert status != 0
     assert "pip" not in called
-    assert "pofxy needs Python 3.11 or later; ./python is Python 3.9.2." in said.splitlines()[0]
+    assert "pofxy needs Python 3.11 or later; ./python is Python 3.9.2." in output.splitlines()[0]
 
 
 @pytest.mark.parametrize("failing", [0, 1])
-def test_make_says_where_the_report_is_though_a_model_failed(make, failing):
+def test_make_says_where_the_report_is_even_if_a_model_failed(make, failing):
     (make.folder / "results/report").mkdir(parents=True)
     (make.folder / "results/report/index.html").touch()
-    status, said, _ = make(failing=failing)
+    status, output, _ = make(failing=failing)
     assert (status != 0) == bool(failing)
-    assert "The report is results/report/index.html; make ui" in said
+    assert "The report is results/report/index.html; make ui" in output
 
 
 def test_make_ui_says_that_there_is_no_database(make):
     make()
-    status, said, _ = make("ui")
+    status, output, _ = make("ui")
     assert status != 0
-    assert f"There is no MLflow database at {make.folder}/results/mlflow.db yet" in said
+    assert f"There is no MLflow database at {make.folder}/results/mlflow.db yet" in output
+
+
+def test_make_free_deletes_the_kept_values_alone_and_says_how_much(make):
+    runs = [make.folder / f"elsewhere/runs/digits/vae/seed{seed}" for seed in (0, 1)]
+    for run in runs:
+        (run / "kept_values").mkdir(parents=True)
+        (run / "kept_values/latents.safetensors").write_bytes(bytes(3_000_000))
+        (run / "scores.csv").touch()
+    status, output, called = make("free", "RESULTS=elsewhere")
+    assert (status, called) == (0, [])
+    assert output == "Freed 6 MB of kept values.\n"
+    assert all([path.name for path in run.iterdir()] == ["scores.csv"] for run in runs)
+    assert make("free", "RESULTS=elsewhere")[:2] == (0, "There are no kept values below elsewhere.\n")
+
+
+def test_make_runs_every_test_file_once(make):
+    for path in (ROOT / "tests").glob("*/test_*.py"):
+        (make.folder / path.relative_to(ROOT).parent).mkdir(parents=True, exist_ok=True)
+        (make.folder / path.relative_to(ROOT)).touch()
+    named = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "test"], cwd=make.folder, capture_output=True, text=True, check=True
+    ).stdout
+    files = re.findall(r"tests/\w+/test_\w+\.py", named)
+    assert sorted(files) == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+    assert files.index("tests/workflow/test_workflow.py") < files.index("tests/study/test_catalog.py")
+
+
+def test_continuous_integration_tests_the_oldest_python():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    oldest, newest = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert f">={oldest}" == PROJECT["requires-python"]
+    assert tuple(map(int, oldest.split("."))) < tuple(map(int, newest.split(".")))
+    assert {step.get("run") for job in workflow["jobs"].values() for step in job["steps"]} >= {"make lint", ".ci/run test"}
 
 
 @pytest.fixture
 def earlier_runs(tmp_path) -> Path:
-    """Three runs of train: 10 s and 30 s of vae, 100 s of lenet."""
+    """Times of three earlier trainings: 10 s and 30 s of vae, 100 s of lenet."""
     for run, seconds in {"digits/vae/seed0": 10, "digits/vae/seed1": 30, "digits/lenet/seed0": 100}.items():
         (tmp_path / run / "logs").mkdir(parents=True)
         (tmp_path / run / "logs/train.tsv").write_text(f"s\th:m:s\n{seconds}.0\t0:00:00\n")
@@ -212,16 +277,18 @@ def earlier_runs(tmp_path) -> Path:
     ids=["the job itself", "other seeds", "other models"],
 )
 def test_plan_expects_what_earlier_runs_took(earlier_runs, run, expected):
-    job = plan.Job("train", 1, str(earlier_runs / run / "logs/train.tsv"))
-    assert f"about {expected} with 1 at once (as long as earlier runs took)" in plan.describe([job], 1, earlier_runs)
+    job = duration.Job("train", 1, str(earlier_runs / run / "logs/train.tsv"))
+    assert f"about {expected} with 1 at once (as long as earlier runs took)" in duration.describe([job], 1, earlier_runs)
 
 
 def test_plan_says_that_it_guesses(tmp_path):
-    assert "a guess" in plan.describe([plan.Job("train", 1, str(tmp_path / "a/b/seed0/logs/train.tsv"))], 1, tmp_path)
+    assert "a guess" in duration.describe([duration.Job("train", 1, str(tmp_path / "a/b/seed0/logs/train.tsv"))], 1, tmp_path)
 
 
 def test_plan_shares_the_work_among_places_and_is_no_shorter_than_its_longest_job(earlier_runs):
-    vae, lenet = (plan.Job("train", 1, str(earlier_runs / f"digits/{name}/seed0/logs/train.tsv")) for name in ("vae", "lenet"))
-    text = plan.describe([vae] * 10, 2, earlier_runs)
+    vae, lenet = (
+        duration.Job("train", 1, str(earlier_runs / f"digits/{name}/seed0/logs/train.tsv")) for name in ("vae", "lenet")
+    )
+    text = duration.describe([vae] * 10, 2, earlier_runs)
     assert text.startswith("10 jobs: 10 train\nabout 50 s with 2 at once")
-    assert "about 2 min with 8 at once" in plan.describe([vae, lenet], 8, earlier_runs)
+    assert "about 2 min with 8 at once" in duration.describe([vae, lenet], 8, earlier_runs)
