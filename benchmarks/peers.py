@@ -31,7 +31,8 @@ from pofxy.data.datasets import open_dataset
 from pofxy.data.preprocess import spec, split
 from pofxy.evaluation import likelihood
 from pofxy.storage.models import load_spec, model_class
-from pofxy.training.trainer import Trainer, rate
+from pofxy.training.optimizers import learning_rate_factor
+from pofxy.training.trainer import Trainer
 from pofxy.workflow import cost
 from pofxy.workflow.provenance import provenance
 from project import ROOT
@@ -106,7 +107,7 @@ class Peer:
         kept = copy.deepcopy(self.module.state_dict())
         while (done := (time.process_time() - started) / core_seconds) < 1:
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * rate("cosine", done)
+                group["lr"] = self.learning_rate * learning_rate_factor("cosine", done)
             index = torch.randint(len(data.x), (batch,))
             optimizer.zero_grad()
             self.loss(data.x[index], data.y[index]).backward()
@@ -230,7 +231,7 @@ def their_boltzmann(data: TrainingData, hidden: int, learning_rate: float, core_
     machine = BernoulliRBM(hidden, batch_size=50, random_state=SEED)  # as many chains
     order, started = torch.Generator().manual_seed(SEED), time.process_time()
     while (done := (time.process_time() - started) / core_seconds) < 1:
-        machine.learning_rate = learning_rate * rate("cosine", done)
+        machine.learning_rate = learning_rate * learning_rate_factor("cosine", done)
         machine.partial_fit(rows[torch.randint(len(rows), (machine.batch_size,), generator=order).numpy()])
     return BoltzmannOfScikitLearn(machine, torch.from_numpy(rows).mean(0))
 

@@ -357,7 +357,7 @@ def _make_run(folder, model, capabilities, images, rng):
         "versions": {"torch": "2.13.0"},
         "machine": {"cores": 2},
     }
-    drawn = {"snapshots": [1, 20, 40], "collapsed": None} if images and model in ("vae", "dcgan") else {}
+    drawn = {"training_samples": [1, 20, 40], "collapsed": None} if images and model in ("vae", "dcgan") else {}
     (folder / "train.json").write_text(json.dumps({"provenance": origin} | drawn))
     (folder / "predictions").mkdir()
     said = {"predict_ms_per_image": 0.1, "learned": "what <it> learned"}
@@ -382,9 +382,9 @@ def _make_run(folder, model, capabilities, images, rng):
         "reconstruct": ["pictures/reconstructions.png", "pictures/denoised.png"],
         "inpaint": ["pictures/inpaintings.png"],
     }
-    if "snapshots" in drawn:
-        (folder / "snapshots").mkdir()
-        np.save(folder / "snapshots/samples.npy", rng.integers(0, 255, (3, 10, 1, 8, 8), dtype=np.uint8))
+    if "training_samples" in drawn:
+        (folder / "training_samples").mkdir()
+        np.save(folder / "training_samples/samples.npy", rng.integers(0, 255, (3, 10, 1, 8, 8), dtype=np.uint8))
     for name in (name for verb, names in pictures.items() if images and verb in capabilities.split() for name in names):
         Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / name)
     if model in WITHOUT_HISTORY:

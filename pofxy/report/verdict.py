@@ -242,7 +242,7 @@ def _collapsed(study: Study, found: pd.DataFrame) -> Verdict | None:
         if (share := shares.get(model, 1)) < 1:
             said.append(f"only {100 * share:.0f} % of the classes are among its samples")
         alarms += [f"{model}: {', and '.join(dict.fromkeys(said))}."] if said else []
-        watched = watched or any(one.get("snapshots") for one in trained)
+        watched = watched or any(one.get("training_samples") for one in trained)
     if not watched and not alarms:
         return None
     remarks = [] if alarms else ["No: samples stay as diverse as images to the end, and every class is among them."]

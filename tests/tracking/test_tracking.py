@@ -147,9 +147,9 @@ def run_jobs(folder, run, x, y):
     """Trains, then samples or evaluates, and leaves Snakemake's figures."""
     place = folder / "runs" / run.key
     tracker = tracking.Tracker(folder, run.key)
-    outputs = fit.Outputs(*(str(place / name) for name in ("model", "history.csv", "train.json", "snapshots")))
+    outputs = fit.Outputs(*(str(place / name) for name in ("model", "history.csv", "train.json", "training_samples")))
     data = TrainingData(SPEC, x[:40], y[:40], x[40:], y[40:])
-    fit.fit(run, SETTINGS.get(run.model, {}), data, outputs, [], 600, ORIGIN, tracker)
+    fit.fit(run, SETTINGS.get(run.model, {}), data, outputs, "", 600, ORIGIN, tracker)
     if run.model == "vae":
         outputs = sample.Outputs(*(str(place / name) for name in ("x.npy", "y.npy", "samples.png", "sample.json")))
         sample.sample(str(place / "model"), 20, [1] * SPEC.classes, 0, outputs, tracker)

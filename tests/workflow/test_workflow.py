@@ -178,7 +178,7 @@ def test_every_run_leaves_its_files(smoke):
             "model",
             "history.csv",
             "train.json",
-            "snapshots",
+            "training_samples",
             "scores.csv",
             "curves.csv",
             "pictures",
@@ -188,7 +188,7 @@ def test_every_run_leaves_its_files(smoke):
         } <= found
         assert not [path for path in folder.rglob("*") if path.name.startswith(".") and path.name != ".snakemake_timestamp"]
         assert not {path.suffix for path in (folder / "model").iterdir()} & {".pkl", ".pt", ".pth"}
-        assert (folder / "snapshots/samples.npy").is_file() == (model in ("vae", "dcgan")), "who learns to draw is watched"
+        assert (folder / "training_samples/samples.npy").is_file() == (model in ("vae", "dcgan")), "who learns to draw is watched"
     assert len((smoke.folder / RESULTS / "runs/digits/lenet/seed0/history.csv").read_text().splitlines()) == 1 + 3
 
 

@@ -4,11 +4,11 @@ A file of this folder holds one class: `download(folder, offered)` puts the raw 
 `offered`, where a user without one may have put them; `read(folder)` gives them as `LabelledData`.
 """
 
-import importlib
-import inspect
 from dataclasses import dataclass
 
 import numpy as np
+
+from pofxy.base.public_class import public_class
 
 
 class DatasetError(ValueError):
@@ -44,10 +44,4 @@ class LabelledData:
 
 def open_dataset(of: str, arguments: dict):
     """An object of the one public class of datasets/{of}.py, made with these arguments."""
-    module = importlib.import_module(f"pofxy.data.datasets.{of}")
-    public = [
-        thing
-        for name, thing in vars(module).items()
-        if inspect.isclass(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
-    ]
-    return public[0](**arguments)
+    return public_class(f"pofxy.data.datasets.{of}", "read")(**arguments)

@@ -7,8 +7,7 @@ A file of this folder holds one class, made with plain arguments, which has
     measure: "mass" over L-level images, or "density"
 """
 
-import importlib
-import inspect
+from pofxy.base.public_class import public_class
 
 
 def open_distribution(distribution: dict):
@@ -17,10 +16,5 @@ def open_distribution(distribution: dict):
     Args:
         distribution: "of", the name of the file, and the arguments of the class: the field `law` of a `Spec`.
     """
-    module = importlib.import_module(f"pofxy.data.known_distributions.{distribution['of']}")
-    public = [
-        thing
-        for name, thing in vars(module).items()
-        if inspect.isclass(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
-    ]
-    return public[0](**{name: value for name, value in distribution.items() if name != "of"})
+    arguments = {name: value for name, value in distribution.items() if name != "of"}
+    return public_class(f"pofxy.data.known_distributions.{distribution['of']}", "log_joint")(**arguments)

@@ -13,7 +13,7 @@ from pofxy.report.study import data_uri
 from pofxy.storage.image_grid import encode_grid
 
 ORDER = 11
-SAMPLES = "snapshots/samples.npy"
+SAMPLES = "training_samples/samples.npy"
 
 
 def learning_to_draw(study):
@@ -36,5 +36,5 @@ def _picture(study, dataset: str, model: str) -> str:
 
 def _epochs(study, dataset: str, model: str) -> str:
     """The epochs of the picture's rows, which are those of the model's first seed."""
-    epochs = study.train(dataset, model, study.first_seed(dataset, model)).get("snapshots") or []
+    epochs = study.train(dataset, model, study.first_seed(dataset, model)).get("training_samples") or []
     return f"epochs {', '.join(map(str, epochs))}" if epochs else ""
