@@ -59,8 +59,8 @@ class AdversarialNet(nn.Module):
                 self._generator_loss,
                 self.generator.parameters(),
                 name="generator",
-                every=self.generator_every,
-                after=self._move_average,
+                update_every=self.generator_every,
+                on_step_end=self._move_average,
                 **game,
             ),
         ]

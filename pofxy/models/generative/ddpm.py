@@ -94,7 +94,7 @@ class DDPM(ClassPriorMixin, nn.Module):
         """Trains for all its steps."""
         self.build(data.spec)
         self.log_prior = log_class_prior(data.y, data.spec.classes)
-        objective = Objective(self._loss, self.net.parameters(), self.learning_rate, after=self._move_average)
+        objective = Objective(self._loss, self.net.parameters(), self.learning_rate, on_step_end=self._move_average)
         trainer.run(self, data, [objective], steps=self.steps, batch=self.batch, bfloat16=True)
 
     def sample(self, n, labels=None):

@@ -93,7 +93,7 @@ class FlowMatching(ClassPriorMixin, nn.Module):
         if self.levels is None:
             deviation = data.x.std(0, correction=0)
             self.centre, self.scale = data.x.mean(0), torch.where(deviation > 0, deviation, 1.0)
-        objective = Objective(self._loss, self.net.parameters(), self.learning_rate, after=self._move_average)
+        objective = Objective(self._loss, self.net.parameters(), self.learning_rate, on_step_end=self._move_average)
         trainer.run(self, data, [objective], steps=self.steps, batch=self.batch, bfloat16=True)
 
     def sample(self, n, labels=None):
