@@ -125,13 +125,14 @@ class Trainer:
         device = torch.device(self.device) if self.device else best_device()
         model.to(device)
         batches = EpochBatches(data.x.to(device), data.y.to(device), batch, steps)
-        val = data.x_val.to(device), data.y_val.to(device)
+        x_val = data.x_val.to(device)
+        y_val = data.y_val.to(device)
         precision = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16 and supports_bfloat16(device))
         last = self.history[-1] if self.history else {"epoch": 0, "seconds": 0.0}
         state = TrainingState(
             model=model,
             data=data,
-            optimizers=[AdamW(list(one.parameters), one.betas, one.weight_decay) for one in objectives],
+            optimizers=[AdamW(list(each.parameters), each.betas, each.weight_decay) for each in objectives],
             part=self.parts,
             epochs=batches.epochs,
             earlier_epochs=int(last["epoch"]),
@@ -147,7 +148,7 @@ class Trainer:
             state.epoch += 1
             state.metrics = train_epoch(state, objectives, batches, precision)
             if validate is not None:
-                val_metrics = validate_epoch(model, validate, *val, precision)
+                val_metrics = validate_epoch(model, validate, x_val, y_val, precision)
                 state.val_loss = val_metrics["loss"]
                 # Of several parts that are trained one after the other, each has columns of its own.
                 prefix = f"val_{objectives[0].name}_" if len(objectives) == 1 and objectives[0].name else "val_"

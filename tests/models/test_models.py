@@ -26,7 +26,8 @@ from pofxy.base.prediction import evaluation_mode, inference, predict_batched, s
 from pofxy.base.seeding import seed_everything
 from pofxy.base.tags import tags_of
 from pofxy.data.known_distributions import open_distribution
-from pofxy.storage.models import StoreError, load_model, model_class, save_model
+from pofxy.storage.files import FileError
+from pofxy.storage.models import load_model, model_class, save_model
 from pofxy.study import catalog
 from pofxy.training.sample_monitor import SampleMonitor
 from pofxy.training.trainer import Trainer
@@ -367,7 +368,7 @@ def test_codes_are_finite_rows(name, fit):
 def test_same_seed_same_fit_and_saved_is_loaded(name, fit, tmp_path):
     model, data = fit(name)
     entry = MODELS[name]
-    twin = fitted(entry, data, Trainer(snapshots=SampleMonitor()))  # to draw samples on the way changes nothing
+    twin = fitted(entry, data, Trainer(sample_monitor=SampleMonitor()))  # to draw samples on the way changes nothing
     save_model(tmp_path / "model", model, entry.family, name, budget(entry), data.spec)
     loaded = load_model(tmp_path / "model")
     assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".skops"}
@@ -476,12 +477,12 @@ def test_a_tree_that_leads_outside_of_itself_is_refused(name, child, fit, tmp_pa
         state["nodes"]["left_child"][0] = child
         tree.__setstate__(state)
     save_model(tmp_path / "model", model, "discriminative", name, budget(MODELS[name]), data.spec)
-    with pytest.raises(StoreError, match=r"model\.skops: refused, a tree of it leads outside of itself"):
+    with pytest.raises(FileError, match=r"model\.skops: refused, a tree of it leads outside of itself"):
         load_model(tmp_path / "model")
 
 
 def test_an_estimator_of_another_kind_is_refused(fit, tmp_path):
     model, data = fit("decision_tree")
     save_model(tmp_path / "model", model, "discriminative", "logistic_regression", {}, data.spec)
-    with pytest.raises(StoreError, match="holds a DecisionTreeClassifier where a LogisticRegression belongs"):
+    with pytest.raises(FileError, match="holds a DecisionTreeClassifier where a LogisticRegression belongs"):
         load_model(tmp_path / "model")
