@@ -7,7 +7,7 @@ rule train:
         model=directory(RUN / "model"),
         history=RUN / "history.csv",
         cost=RUN / "train.json",
-        snapshots=directory(RUN / "snapshots"),
+        training_samples=directory(RUN / "training_samples"),
     log:
         RUN / "logs/train.log",
     benchmark:

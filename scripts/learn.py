@@ -1,4 +1,4 @@
-"""Fits one model to ever larger subsets of the train split, and scores each fit on the test split."""
+"""Fits one model to subsets of the train split of increasing size, and scores each fit on the test split."""
 
 from pofxy.workflow.job import job
 
@@ -8,17 +8,19 @@ with job(snakemake, "learn"):
     from pofxy.storage.models import load_spec
     from pofxy.training import learning_curve
 
-    given, run, params, results = snakemake.input, snakemake.params.run, snakemake.params, snakemake.config["results"]
+    params = snakemake.params
+    results = snakemake.config["results"]
+    tracker = tracking.Tracker(results, params.run.key)
     learning_curve.learn(
-        run,
+        params.run,
         params.hyperparameters,
-        load_spec(given.spec),
-        splits.load_split(*given.train),
-        splits.load_split(*given.test),
+        load_spec(snakemake.input.spec),
+        splits.load_split(*snakemake.input.train),
+        splits.load_split(*snakemake.input.test),
         learning_curve.Subsets(**params.subsets),
         snakemake.resources.time_limit,
         learning_curve.Outputs(*snakemake.output),
-        tracker := tracking.Tracker(results, run.key),
+        tracker,
     )
     tracker.flush()
     tracking.deliver_if_due(results)

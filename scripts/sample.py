@@ -7,16 +7,16 @@ with job(snakemake, "sample"):
     from pofxy.sampling import sample
     from pofxy.storage import files
 
-    run, results = snakemake.params.run, snakemake.config["results"]
-    # How many test images there are: the test split itself is not opened here.
+    run = snakemake.params.run
+    results = snakemake.config["results"]
+    # The audit says how many test images there are: the test split itself is not opened here.
     counts = files.read_json(snakemake.input.audit)["counts"]
-    tracker = tracking.Tracker(results, run.key)
     sample.sample(
         snakemake.input.model,
         n=min(snakemake.params.samples, sum(counts["test"])),
-        counts=counts["train"],
+        class_counts=counts["train"],
         seed=run.seed,
         outputs=sample.Outputs(*snakemake.output.samples, snakemake.output.grid, snakemake.output.cost),
-        tracker=tracker,
+        tracker=tracking.Tracker(results, run.key),
     )
     tracking.deliver_if_due(results)

@@ -433,22 +433,22 @@ def _make_run(folder: Path, model: str, capabilities: list[str], images: bool, r
         "versions": {"torch": "2.13.0"},
         "machine": {"cores": 2},
     }
-    monitored = {"snapshots": [1, 20, 40], "collapsed": None} if images and model in ("vae", "dcgan") else {}
+    monitored = {"training_samples": [1, 20, 40], "collapsed": None} if images and model in ("vae", "dcgan") else {}
     (folder / "train.json").write_text(json.dumps({"provenance": provenance} | monitored))
     evaluation: dict = {"predict_ms_per_image": 0.1, "learned": "what <it> learned"}
     if "encode" in capabilities:
         evaluation["baselines"] = BASELINES
         angle = 2 * np.pi * (np.arange(TEST) % 10) / 10
         latents = 3 * np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(size=(TEST, 2))
-        np.save(folder / "predictions/codes_map.npy", latents)
+        np.save(folder / "predictions/latent_map.npy", latents)
     (folder / "evaluate.json").write_text(json.dumps(evaluation))
     if "predict" in capabilities:
         _make_predictions(folder / "predictions", "predict_proba" in capabilities, rng)
         if images:
             Image.fromarray(rng.integers(0, 255, (40, 160), dtype=np.uint8)).save(folder / "pictures/learned.png")
     if monitored:
-        (folder / "snapshots").mkdir()
-        np.save(folder / "snapshots/samples.npy", rng.integers(0, 255, (3, 10, 1, 8, 8), dtype=np.uint8))
+        (folder / "training_samples").mkdir()
+        np.save(folder / "training_samples/samples.npy", rng.integers(0, 255, (3, 10, 1, 8, 8), dtype=np.uint8))
     for capability, names in PICTURES.items():
         for name in names if images and capability in capabilities else ():
             Image.fromarray(rng.integers(0, 255, (80, 160), dtype=np.uint8)).save(folder / name)

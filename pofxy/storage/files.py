@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read with one clear error. Standard library only."""
+"""Writes files whole or not at all, and reads them with one clear error. Standard library only."""
 
 import csv
 import json
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class FileError(ValueError):
@@ -15,7 +16,7 @@ class FileError(ValueError):
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Gives a temporary name beside `path` to write to; it takes the place of `path` only when all is written."""
+    """Yields a temporary path for a file or a folder; it replaces `path` only when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
@@ -30,14 +31,18 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path | str, value) -> None:
-    """JSON, indented, written whole or not at all."""
+def write_json(path: Path | str, value: Any) -> None:
+    """Writes indented JSON."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path | str):
-    """What write_json wrote. Raises FileError where the file is none of it."""
+def read_json(path: Path | str) -> Any:
+    """Reads JSON.
+
+    Raises:
+        FileError: where there is no such file, or no JSON in it.
+    """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -45,7 +50,11 @@ def read_json(path: Path | str):
 
 
 def write_csv(path: Path | str, rows: list[dict], columns: Iterable[str]) -> None:
-    """Rows under a header, written whole or not at all; what a row lacks is an empty cell."""
+    """Writes rows under a header; what a row lacks is an empty cell.
+
+    Raises:
+        ValueError: where a row has a key that is no column.
+    """
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(columns), lineterminator="\n")
         writer.writeheader()
@@ -53,6 +62,6 @@ def write_csv(path: Path | str, rows: list[dict], columns: Iterable[str]) -> Non
 
 
 def read_csv(path: Path | str, delimiter: str = ",") -> list[dict[str, str]]:
-    """Rows by the names in the header."""
+    """Reads rows, each by the names in the header."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, delimiter=delimiter))

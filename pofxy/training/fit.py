@@ -1,4 +1,4 @@
-"""Fits one model and writes all that is known of the fit: the model, its history, its cost, and the same for MLflow."""
+"""Fits one model and writes the model, its history, its cost and its training samples; MLflow gets the same."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from pofxy.base.seeding import seed_everything
 from pofxy.storage import files
 from pofxy.storage.models import model_class, save_model
 from pofxy.study.run import Run
+from pofxy.tracking import Tracker
 from pofxy.training.sample_monitor import SampleMonitor, collapsed_since
 from pofxy.training.trainer import Trainer
 from pofxy.workflow import cost, job
@@ -20,12 +21,19 @@ from pofxy.workflow import cost, job
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a fit goes: the model's folder, history.csv, train.json with its cost and origin, a folder for samples on the way."""
+    """Where a fit is written.
+
+    Attributes:
+        model: folder of the model.
+        history: CSV with a row for each epoch.
+        cost: JSON with the cost of the fit, its provenance and its settings.
+        training_samples: folder of samples drawn during training.
+    """
 
     model: str
     history: str
     cost: str
-    snapshots: str
+    training_samples: str
 
 
 def fit(
@@ -36,19 +44,24 @@ def fit(
     code: str,
     time_limit: float,
     origin: dict,
-    tracker,
+    tracker: Tracker,
 ) -> None:
-    """Fits and saves.
+    """Fits a model and saves it.
 
     Args:
-        run: what to fit, on what, with which seed.
+        run: the model, the data set and the seed.
         hyperparameters: deviations from the defaults of the model's `__init__`.
         data: train and val split.
-        outputs: written whole or not at all.
-        sources: the files that the fit is made of; a checkpoint of other ones is not resumed.
-        time_limit: seconds that the fit may take; one that was ended goes on from its checkpoint when it is tried again.
-        origin: as provenance() gives it.
-        tracker: hears of the parameters at once and of the curves on the way.
+        outputs: each is written whole or not at all.
+        code: fingerprint of the code that the fit depends on; a checkpoint of other code is not resumed.
+        time_limit: seconds that the fit may take; one that is ended goes on from its checkpoint when it is tried again.
+        origin: provenance, as `workflow.provenance.provenance` gives it.
+        tracker: gets the hyperparameters at once and the training curves during the fit.
+
+    Raises:
+        ValueError: where the model cannot be fitted to the data; the message names the data set and the cause.
+        Diverged: where a loss is no longer finite.
+        TimeLimitExceeded: after `time_limit`.
     """
     kind = model_class(run.family, run.of)
     settings = default_hyperparameters(kind) | hyperparameters
@@ -56,12 +69,12 @@ def fit(
     tracker.open(settings, tags | {"commit": origin["commit"], "config_hash": origin["config_hash"]})
     tracker.flush()
 
-    folder = Path(outputs.model).parent
-    snapshots = SampleMonitor()
+    checkpoint = Path(outputs.model).parent / "checkpoint.safetensors"
+    sample_monitor = SampleMonitor()
     trainer = Trainer(
-        snapshots=snapshots,
-        checkpoint=folder / "checkpoint.safetensors",
-        fingerprint=_fingerprint(run, hyperparameters, code, data),
+        sample_monitor=sample_monitor,
+        checkpoint=checkpoint,
+        fingerprint=fingerprint(run, hyperparameters, data, code),
         on_epoch=lambda epoch, metrics: tracker.metrics({f"epoch/{name}": value for name, value in metrics.items()}, step=epoch),
         log=lambda line: job.progress(f"{run.key}: {line}"),
     )
@@ -70,7 +83,7 @@ def fit(
     model = build_model(kind, hyperparameters)
     with cost.stopwatch() as took, job.time_limit(time_limit):
         model.fit(data, trainer)
-    # A resumed training has spent what the earlier attempts did, too.
+    # The history of a resumed training includes the time of the earlier attempts.
     seconds = max(took["seconds"], trainer.history[-1]["seconds"] if trainer.history else 0)
 
     if isinstance(model, torch.nn.Module):
@@ -79,33 +92,36 @@ def fit(
     # One row per epoch; a model that is not trained in epochs has none.
     columns = list(dict.fromkeys(name for row in trainer.history for name in row)) or ["epoch"]
     files.write_csv(outputs.history, trainer.history, columns)
-    _save(snapshots, Path(outputs.snapshots))
-    figures = {
+    save_training_samples(sample_monitor, Path(outputs.training_samples))
+    costs = {
         "parameters": cost.count_parameters(model),
         "fit_seconds": seconds,
         "fit_core_seconds": took["core_seconds"],
         "peak_mb": cost.peak_megabytes(),
         "model_bytes": cost.folder_bytes(outputs.model),
     }
-    drawn = {"snapshots": [epoch for epoch, _ in snapshots.shown], "collapsed": collapsed_since(trainer.history)}
-    files.write_json(outputs.cost, figures | drawn | {"provenance": origin, "settings": settings})
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    tracker.metrics({f"cost/{name}": value for name, value in figures.items()})
+    samples = {
+        "training_samples": [epoch for epoch, _ in sample_monitor.shown],
+        "collapsed": collapsed_since(trainer.history),
+    }
+    files.write_json(outputs.cost, costs | samples | {"provenance": origin, "settings": settings})
+    checkpoint.unlink(missing_ok=True)
+    tracker.metrics({f"cost/{name}": value for name, value in costs.items()})
     tracker.model(outputs.model)
     tracker.finish()
     tracker.flush()
 
 
-def _save(snapshots: SampleMonitor, folder: Path) -> None:
-    """samples.npy (epochs, SHOWN, C, H, W) uint8; an empty folder for a model that draws none."""
+def save_training_samples(sample_monitor: SampleMonitor, folder: Path) -> None:
+    """Writes samples.npy (epochs, n, C, H, W) uint8 into a new folder, which stays empty for a model without samples."""
     with files.atomic(folder) as temporary:
         temporary.mkdir(parents=True)
-        if snapshots.taken:
-            np.save(temporary / "samples.npy", torch.stack([images for _, images in snapshots.shown]).numpy())
+        if sample_monitor.taken:
+            np.save(temporary / "samples.npy", torch.stack([images for _, images in sample_monitor.shown]).numpy())
 
 
-def _fingerprint(run: Run, hyperparameters: dict, code: str, data: TrainingData) -> str:
-    digest = hashlib.sha256(repr((run, sorted(hyperparameters.items()), data.spec, len(data.x))).encode())
-    digest.update(code.encode())
+def fingerprint(run: Run, hyperparameters: dict, data: TrainingData, code: str) -> str:
+    """A digest of all that a training is made of: the run, its hyperparameters, the code, the facts and labels of the data."""
+    digest = hashlib.sha256(repr((run, sorted(hyperparameters.items()), data.spec, len(data.x), code)).encode())
     digest.update(data.y.numpy().tobytes())
     return digest.hexdigest()

@@ -1,12 +1,15 @@
-"""The learning curve of one model: its accuracy after ever more images per class.
+"""The learning curve of one model: its test accuracy as a function of the number of train images per class.
 
-The subsets are nested (the images of a size are among those of the next), drawn anew for each draw, and the same for every
-model, so curves are compared draw by draw. A fit sees no label beyond its subset: a model that chooses its moment by val
-chooses it by the subset. (A. Y. Ng, M. I. Jordan, "On discriminative vs. generative classifiers", NIPS 2001, is where such
-curves show two regimes.)
+The subsets are nested (the images of a size are among those of the next size), sampled anew for each draw, and the same for every
+model, so curves are compared draw by draw. A fit uses no label beyond its subset: a model that selects something on the val split
+gets the subset as its val split, too.
+
+Reference: A. Y. Ng, M. I. Jordan, "On discriminative vs. generative classifiers: a comparison of logistic regression and naive
+Bayes", NIPS 2001, where such curves show two regimes.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +23,7 @@ from pofxy.storage import files
 from pofxy.storage.models import model_class
 from pofxy.study import columns
 from pofxy.study.run import Run
+from pofxy.tracking import Tracker
 from pofxy.training.trainer import Trainer
 from pofxy.workflow import cost, job
 
@@ -28,7 +32,12 @@ logger = logging.getLogger("pofxy")
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a learning curve goes: curve.csv, and learn.json with its cost and what was refused."""
+    """Where a learning curve is written.
+
+    Attributes:
+        curve: CSV with a row for each subset.
+        cost: JSON with the cost, and the subsets that the model refused.
+    """
 
     curve: str
     cost: str
@@ -36,13 +45,13 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Subsets:
-    """Which subsets of the train split are learned from.
+    """Which subsets of the train split a model is fitted to.
 
     Attributes:
-        sizes: images per class; those that some class does not have are left out.
-        draws: subsets of each size.
-        steps: that a model trained in steps takes on each, but never more than in its own fit; None for any other model.
-        passes: over the subset, where these are more steps.
+        sizes: numbers of images per class; sizes that some class does not have are left out.
+        draws: number of subsets of each size.
+        steps: steps of a fit of a model that is trained in steps, never more than in its own fit; None for any other model.
+        passes: passes over the subset, where these are more steps.
     """
 
     sizes: tuple[int, ...]
@@ -50,22 +59,30 @@ class Subsets:
     steps: int | None = None
     passes: int = 20
 
-    def draw(self, y: Tensor, classes: int):
-        """Yields (draw, size, indices (size K,)) for labels y (N,); those of a size begin with those of the next smaller one."""
-        fewest = int(torch.bincount(y, minlength=classes).min())
+    def sample(self, y: Tensor, classes: int) -> Iterator[tuple[int, int, Tensor]]:
+        """The subsets, balanced over the classes.
+
+        Args:
+            y: labels (N,) in 0..K-1.
+            classes: K.
+
+        Yields:
+            (draw, size, indices (size K,)); the indices of a size begin with those of the next smaller one.
+        """
+        smallest_class = int(torch.bincount(y, minlength=classes).min())
         for draw in range(self.draws):
             generator = torch.Generator().manual_seed(draw)
             order = torch.randperm(len(y), generator=generator)
-            of_class = [order[y[order] == k] for k in range(classes)]
-            for size in sorted(size for size in self.sizes if size <= fewest):
-                yield draw, size, torch.stack([index[:size] for index in of_class], 1).flatten()
+            indices_of_class = [order[y[order] == k] for k in range(classes)]
+            for size in sorted(size for size in self.sizes if size <= smallest_class):
+                yield draw, size, torch.stack([indices[:size] for indices in indices_of_class], 1).flatten()  # (size, K)
 
-    def limited(self, settings: dict, n: int) -> dict:
-        """The settings of a fit to n images, of a model trained in steps with its steps."""
+    def limit_steps(self, settings: dict, n: int) -> dict:
+        """The hyperparameters of a fit to n images: for a model that is trained in steps, with fewer steps."""
         if self.steps is None:
             return settings
-        passes = self.passes * n // min(settings["batch"], n)
-        return settings | {"steps": min(settings["steps"], max(self.steps, passes))}
+        steps_of_passes = self.passes * n // min(settings["batch"], n)
+        return settings | {"steps": min(settings["steps"], max(self.steps, steps_of_passes))}
 
 
 def learn(
@@ -77,52 +94,75 @@ def learn(
     subsets: Subsets,
     time_limit: float,
     outputs: Outputs,
-    tracker,
+    tracker: Tracker,
 ) -> None:
-    """Writes a row of columns.CURVES for each subset.
+    """Fits a model to each subset and writes a row of columns.CURVES for each fit.
 
     Args:
-        run: whose curve this is.
+        run: the model and the data set.
         hyperparameters: deviations from the defaults of the model's `__init__`.
-        spec: of the data set.
+        spec: facts of the data set.
         train, test: (x, y) of each split.
-        subsets: to be learned from.
+        subsets: what the model is fitted to.
         time_limit: seconds for all fits together.
-        outputs: written whole or not at all.
-        tracker: hears of the mean accuracy at each size.
+        outputs: each is written whole or not at all.
+        tracker: gets the mean accuracy at each size.
 
     Raises:
-        ValueError: where the model can be fitted to none of the subsets. One that it refuses, as too small perhaps, has no row,
-            and the log says why.
+        ValueError: where the model cannot be fitted to any of the subsets. A subset that the model refuses, e.g. because it is
+            too small, has no row, and the log says why.
+        TimeLimitExceeded: after `time_limit`.
     """
     kind = model_class(run.family, run.of)
     settings = default_hyperparameters(kind) | hyperparameters
-    (x, y), refused, rows = train, [], []
+    x, y = train
+    refused: list[str] = []
+    rows: list[dict] = []
     with cost.stopwatch() as took, job.time_limit(time_limit):
-        for draw, size, index in subsets.draw(y, spec.classes):
-            part = x[index], y[index]
+        for draw, size, index in subsets.sample(y, spec.classes):
+            x_subset = x[index]
+            y_subset = y[index]
+            # Train and val split are the same objects: by this, `validation_splits` knows that there is no val split.
+            data = TrainingData(spec, x_subset, y_subset, x_subset, y_subset)
             seed_everything(draw)
-            model = build_model(kind, subsets.limited(settings, len(index)))
+            model = build_model(kind, subsets.limit_steps(settings, len(index)))
             try:
-                model.fit(TrainingData(spec, *part, *part), Trainer())
+                model.fit(data, Trainer())
             except ValueError as error:
                 refused.append(f"{size} images per class: {error}")
                 logger.warning("draw %d, %s", draw, refused[-1])
                 continue
-            rows.append(_row(model, test, size, draw))
+            rows.append(score_fit(model, *test, size, draw))
             logger.info("%d images per class, draw %d: accuracy %.4f", size, draw, rows[-1]["value"])
     if refused and not rows:
         raise ValueError(f"no subset could be learned from; {refused[0]}")
-    whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
-    files.write_csv(outputs.curve, [whose | row for row in rows], columns.CURVES)
+    run_columns = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
+    files.write_csv(outputs.curve, [run_columns | row for row in rows], columns.CURVES)
     files.write_json(outputs.cost, {"learn_core_seconds": took["core_seconds"], "refused": refused})
     for size in dict.fromkeys(row["at"] for row in rows):
         values = [row["value"] for row in rows if row["at"] == size]
         tracker.metrics({"learning/accuracy": sum(values) / len(values)}, step=size)
 
 
-def _row(model, test, size: int, draw: int) -> dict:
-    x, y = test
-    accuracy = float((predict_batched(model, "predict", x) == y).double().mean())
-    place = {"curve": "learning_curve", "condition": "", "at": size, "draw": draw, "value": accuracy}
-    return place | {"ci_low": None, "ci_high": None, "unit": "accuracy", "estimator": "", "split": "test", "n": len(y)}
+def score_fit(model, x: Tensor, y: Tensor, size: int, draw: int) -> dict:
+    """The columns of one fit.
+
+    Args:
+        model: fitted to a subset.
+        x, y: the test split.
+        size: number of images per class of the subset.
+        draw: number of the subset among those of its size.
+    """
+    return {
+        "curve": "learning_curve",
+        "condition": "",
+        "at": size,
+        "draw": draw,
+        "value": float((predict_batched(model, "predict", x) == y).double().mean()),
+        "ci_low": None,
+        "ci_high": None,
+        "unit": "accuracy",
+        "estimator": "",
+        "split": "test",
+        "n": len(y),
+    }

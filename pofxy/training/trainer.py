@@ -1,31 +1,34 @@
-"""The one training loop for torch models.
+"""The training loop for torch models.
 
-A model describes its objectives: each has parameters and a loss that they minimise. One objective is the usual case; two make a
-generative adversarial net. The loop does what all have in common: device, mixed precision, fused optimizer, learning-rate
-schedule, early stopping on val, checkpoint and resume at epoch grain, detection of divergence, samples on the way, progress with
-the time left. A model that is trained in several parts, one after the other, runs it for each.
+A model describes its objectives: each is a set of parameters and a loss that they minimize. One objective is the usual case; two
+make a generative adversarial network (GAN). The loop does what all models have in common: device, mixed precision, optimizer,
+learning-rate schedule, validation, detection of divergence. What happens at the end of an epoch are callbacks: samples during
+training, early stopping, history, progress, checkpoints. A model that is trained in several parts, one after the other, runs the
+loop once for each.
 """
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
-from torch.optim.adamw import adamw
-from tqdm import tqdm
 
 from pofxy.base.data import TrainingData
 from pofxy.base.prediction import best_device, inference
-from pofxy.base.seeding import random_state, restore_random_state
-from pofxy.storage.models import load_tree, save_tree
+from pofxy.training.callbacks import Callback, Checkpoint, EarlyStopping, History, Stateful, TrainingState
+from pofxy.training.optimizers import AdamW, learning_rate_factor
 from pofxy.training.sample_monitor import SampleMonitor, collapsed_since
+from pofxy.workflow.progress import EpochProgress
 
-PROGRESS_SECONDS = 5
+# An epoch has at least so many steps, if need be by several passes over the data: its fixed costs are then those of a few steps.
 EPOCH_STEPS = 10
+
+# (x, y) of one batch -> a scalar, or a dict of scalars of which "loss" counts and the others are recorded.
+Loss = Callable[[Tensor, Tensor], Tensor | dict[str, Tensor]]
 
 
 class Diverged(RuntimeError):
@@ -34,29 +37,29 @@ class Diverged(RuntimeError):
 
 @dataclass
 class Objective:
-    """One set of parameters and the loss that they minimise.
+    """A set of parameters and the loss that they minimize.
 
     Attributes:
-        loss: (x, y) of one batch -> a scalar, or a dict of scalars of which "loss" is minimised and the others are recorded.
-        parameters: what this objective moves.
-        learning_rate: at its height.
-        betas: Adam's.
-        weight_decay: decoupled (AdamW).
-        schedule: "constant", "cosine" (from the height to 0) or "one_cycle" (up for a quarter of the steps, then to 0).
-        every: one step of this objective for so many steps of the loop.
+        loss: (x, y) of one batch -> a scalar, or a dict of scalars of which "loss" is minimized and the others are recorded.
+        parameters: what this objective optimizes.
+        learning_rate: highest learning rate of the schedule.
+        betas: decay rates of Adam's moving averages.
+        weight_decay: decoupled weight decay, as in AdamW.
+        schedule: "constant", "cosine" or "one_cycle", see `learning_rate_factor`.
+        update_every: number of batches per step of this objective.
         name: prefix of its columns in the history; "" for the only objective.
-        after: called after each of its steps, e.g. to move an average of the parameters.
+        on_step_end: called after each of its steps, e.g. to update an exponential moving average (EMA) of the parameters.
     """
 
-    loss: Callable[[Tensor, Tensor], Tensor | dict[str, Tensor]]
-    parameters: list[torch.nn.Parameter]
+    loss: Loss
+    parameters: Iterable[torch.nn.Parameter]
     learning_rate: float
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     schedule: str = "cosine"
-    every: int = 1
+    update_every: int = 1
     name: str = ""
-    after: Callable[[], None] | None = None
+    on_step_end: Callable[[], None] | None = None
 
     def __post_init__(self):
         self.parameters = list(self.parameters)
@@ -67,25 +70,26 @@ class Trainer:
     """Trains a model's objectives on a data set.
 
     Attributes:
-        device: None for the accelerator that is there, else the CPU.
-        checkpoint: a file to resume from and to save to; None to do neither.
+        device: None for the accelerator if there is one, else the CPU.
+        checkpoint: file to resume from and to save to; None to do neither.
         fingerprint: of all that the training is made of; a checkpoint of another one is ignored.
-        checkpoint_seconds: at least so long between two checkpoints.
-        snapshots: keeps what the model draws on the way; None to draw nothing.
-        on_epoch: gets the number of the epoch, from 1, and its metrics by name.
+        checkpoint_seconds: shortest time between two checkpoints.
+        sample_monitor: keeps samples of the model during training; None to draw none.
+        on_epoch: called with the number of the epoch, from 1, and its metrics by name.
         log: gets progress lines.
         history: one dict per epoch, as on_epoch gets them.
+        parts: number of calls of `run` so far.
     """
 
     device: torch.device | str | None = None
     checkpoint: Path | None = None
     fingerprint: str = ""
     checkpoint_seconds: float = 20.0
-    snapshots: SampleMonitor | None = None
+    sample_monitor: SampleMonitor | None = None
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None
     log: Callable[[str], None] = lambda line: None
     history: list[dict[str, float]] = field(default_factory=list)
-    runs: int = field(default=0, init=False)
+    parts: int = field(default=0, init=False)
 
     def run(
         self,
@@ -95,232 +99,191 @@ class Trainer:
         *,
         steps: int,
         batch: int,
-        validate: Callable[[Tensor, Tensor], Tensor | dict[str, Tensor]] | None = None,
+        validate: Loss | None = None,
         patience: int | None = None,
         bfloat16: bool = False,
     ) -> None:
         """Trains in place; afterwards the model is in evaluation mode, with its best parameters where `validate` is given.
 
-        It may be called several times, for one part of the model after the other: epochs are numbered on, and a run that was over
-        when its checkpoint was written is not repeated. What is done between runs must follow from the model's state alone.
+        It may be called several times, for one part of the model after the other: epochs are numbered on, and a part that was
+        over when its checkpoint was written is not repeated. What is done between parts must follow from the model's state alone.
 
         Args:
             model: holds the objectives' parameters; all its state is saved in a checkpoint.
             data: train and val split.
             objectives: each takes its steps in this order on every batch.
-            steps: batches in all, rounded up to whole epochs: a budget that doesn't grow with the data set. An epoch is one pass
-                over the train split, or as many as make EPOCH_STEPS batches: what is done once an epoch costs as much as a few.
-            batch: images at once; the last, smaller batch of an epoch is left out.
+            steps: number of batches, rounded up to whole epochs: a budget that does not grow with the data set.
+            batch: images in a batch; the last, smaller batch of a pass over the data is left out.
             validate: like a loss, on the val split after each epoch; the parameters of the lowest "loss" are kept.
-            patience: epochs without a lower loss on val after which training stops.
-            bfloat16: mixed precision, for losses that agree with it, where the hardware multiplies bfloat16.
+            patience: number of epochs without a lower loss on val after which training stops.
+            bfloat16: whether to use mixed precision where the hardware computes bfloat16; only for losses that tolerate it.
 
         Raises:
             Diverged: where a recorded number of an epoch is not finite.
         """
+        self.parts += 1
         device = torch.device(self.device) if self.device else best_device()
         model.to(device)
-        self.runs += 1
-        x, y, x_val, y_val = (part.to(device) for part in (data.x, data.y, data.x_val, data.y_val))
-        batch = min(batch, len(x))
-        passes = math.ceil(min(EPOCH_STEPS, steps) / (len(x) // batch))
-        per_epoch = passes * (len(x) // batch)
-        epochs = math.ceil(steps / per_epoch)
-        autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16 and multiplies_bfloat16(device))
-        optimizers = [AdamW(objective.parameters, objective.betas, objective.weight_decay) for objective in objectives]
+        batches = EpochBatches(data.x.to(device), data.y.to(device), batch, steps)
+        x_val = data.x_val.to(device)
+        y_val = data.y_val.to(device)
+        precision = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16 and supports_bfloat16(device))
         last = self.history[-1] if self.history else {"epoch": 0, "seconds": 0.0}
-        progress = _Progress(before=last["epoch"], seconds=last["seconds"])
-        if (earlier := self._earlier()) and earlier["run"] > self.runs:
-            model.load_state_dict(earlier["model"])
+        state = TrainingState(
+            model=model,
+            data=data,
+            optimizers=[AdamW(list(each.parameters), each.betas, each.weight_decay) for each in objectives],
+            part=self.parts,
+            epochs=batches.epochs,
+            earlier_epochs=int(last["epoch"]),
+            started=time.monotonic() - last["seconds"],
+        )
+        early_stopping = EarlyStopping(patience)
+        callbacks, checkpoint = self._callbacks(early_stopping)
+        if checkpoint and checkpoint.resume(state):
             model.eval()
             return
-        if earlier and earlier["run"] == self.runs:
-            progress = self._resume(earlier, model, optimizers, device)
-        started, saved, said = time.monotonic() - progress.seconds, time.monotonic(), 0.0
 
-        for epoch in range(progress.epoch + 1, epochs + 1):
-            if patience is not None and epoch - 1 - progress.best_epoch > patience:
-                break
-            model.train()
-            totals: dict[str, Tensor] = {}
-            counts: dict[str, int] = {}
-            order = torch.cat([torch.randperm(len(x))[: per_epoch // passes * batch] for _ in range(passes)])
-            for i, index in enumerate(order.to(device).split(batch)):
-                step = (epoch - 1) * per_epoch + i
-                x_batch, y_batch = x[index], y[index]
-                for objective, optimizer in zip(objectives, optimizers, strict=True):
-                    if step % objective.every:
-                        continue
-                    with autocast:
-                        losses = objective.loss(x_batch, y_batch)
-                    losses = losses if isinstance(losses, dict) else {"loss": losses}
-                    # Only this objective's gradients: what the loss passes through on the way belongs to others.
-                    losses["loss"].backward(inputs=objective.parameters)
-                    if len(objectives) > 1:
-                        losses["gradient_norm"] = get_total_norm([p.grad for p in objective.parameters if p.grad is not None])
-                    optimizer.step(objective.learning_rate * rate(objective.schedule, step / (epochs * per_epoch)))
-                    if objective.after:
-                        objective.after()
-                    for name, value in losses.items():
-                        key = f"{objective.name}_{name}".lstrip("_")
-                        totals[key] = totals.get(key, 0) + value.detach()
-                        counts[key] = counts.get(key, 0) + 1
-
-            metrics = {name: float(total) / counts[name] for name, total in totals.items()}
+        while state.epoch < state.epochs and not early_stopping.should_stop(state):
+            state.epoch += 1
+            state.metrics = train_epoch(state, objectives, batches, precision)
             if validate is not None:
-                with inference(model), autocast:
-                    found = _mean_over_batches(validate, x_val, y_val)
+                val_metrics = validate_epoch(model, validate, x_val, y_val, precision)
+                state.val_loss = val_metrics["loss"]
                 # Of several parts that are trained one after the other, each has columns of its own.
-                of = f"val_{objectives[0].name}_" if len(objectives) == 1 and objectives[0].name else "val_"
-                metrics |= {of + name: value for name, value in found.items()}
-            number = progress.before + epoch
-            for name, value in metrics.items():
-                if not math.isfinite(value):
-                    raise Diverged(f"{name} is {value} in epoch {number} of {progress.before + epochs}")
-            if self.snapshots and self.snapshots.due(epoch, epochs):
-                metrics |= self.snapshots.take(model, data, number)
-            if validate is not None and found["loss"] < progress.best_loss:
-                progress.best_loss, progress.best_epoch = found["loss"], epoch
-                progress.best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+                prefix = f"val_{objectives[0].name}_" if len(objectives) == 1 and objectives[0].name else "val_"
+                state.metrics |= {prefix + name: value for name, value in val_metrics.items()}
+            check_finite(state)
+            for callback in callbacks:
+                callback.on_epoch_end(state)
 
-            now = time.monotonic()
-            progress.epoch, progress.seconds = epoch, now - started
-            self.history.append({"epoch": number, "seconds": round(progress.seconds, 3)} | metrics)
-            self.on_epoch(number, self.history[-1])
-            if now - said > PROGRESS_SECONDS or epoch == epochs:
-                said = now
-                numbers = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-                shape = "epoch {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left{postfix}"
-                self.log(tqdm.format_meter(epoch, epochs, progress.seconds, bar_format=shape, postfix=numbers))
-            if self.checkpoint and now - saved >= self.checkpoint_seconds and epoch < epochs:
-                saved = now
-                self._save(model, optimizers, progress)
-
-        if progress.best:
-            model.load_state_dict(progress.best)
+        early_stopping.restore_best(model)
         model.eval()
         if since := collapsed_since(self.history):
             self.log(f"collapsed: from epoch {since} on all samples are alike")
 
-    def _save(self, model, optimizers, progress):
-        save_tree(
-            self.checkpoint,
-            {
-                "fingerprint": self.fingerprint,
-                "run": self.runs,
-                "model": model.state_dict(),
-                "optimizers": [optimizer.state for optimizer in optimizers],
-                "progress": vars(progress),
-                "history": self.history,
-                "snapshots": self.snapshots.taken if self.snapshots else [],
-                "random": random_state(),
-            },
-        )
-
-    def _earlier(self):
-        """What the checkpoint holds; None where there is none, or one of another training."""
-        if not self.checkpoint or not self.checkpoint.is_file():
-            return None
-        saved = load_tree(self.checkpoint)
-        if saved["fingerprint"] == self.fingerprint:
-            return saved
-        self.log("the checkpoint is of another training: starting anew")
-        return None
-
-    def _resume(self, saved, model, optimizers, device):
-        """The progress of the checkpoint, everything else put back as it was."""
-        model.load_state_dict(saved["model"])
-        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.state = {name: [part.to(device) for part in parts] for name, parts in state.items()}
-        self.history[:] = saved["history"]
-        if self.snapshots:
-            self.snapshots.taken[:] = map(tuple, saved["snapshots"])
-        for metrics in self.history:
-            self.on_epoch(metrics["epoch"], metrics)
-        restore_random_state(saved["random"])
-        progress = _Progress(**saved["progress"])
-        self.log(f"resuming after epoch {progress.before + progress.epoch}")
-        return progress
+    def _callbacks(self, early_stopping: EarlyStopping) -> tuple[list[Callback], Checkpoint | None]:
+        """The callbacks in the order in which they are called; the checkpoint, which is the last one, also by itself."""
+        history = History(self.history, self.on_epoch)
+        callbacks: list[Callback] = [early_stopping, history, EpochProgress(self.log)]
+        kept: dict[str, Stateful] = {"early_stopping": early_stopping, "history": history}
+        if self.sample_monitor:
+            callbacks.insert(0, self.sample_monitor)
+            kept["sample_monitor"] = self.sample_monitor
+        if not self.checkpoint:
+            return callbacks, None
+        checkpoint = Checkpoint(self.checkpoint, self.fingerprint, self.checkpoint_seconds, self.log, kept)
+        return [*callbacks, checkpoint], checkpoint
 
 
-class AdamW:
-    """Adam with decoupled weight decay (I. Loshchilov, F. Hutter, ICLR 2019), by torch's own fused function.
+class EpochBatches:
+    """The batches of an epoch, in a new random order each time it is iterated over.
 
-    `torch.optim.AdamW` is the same around the same function, but imports torch's compiler first: a second of every training job.
+    An epoch is one pass over the data, or as many passes as make EPOCH_STEPS steps: what is done once an epoch then costs as much
+    as a few steps.
 
     Args:
-        parameters: what it moves; they keep their place and their type.
-        betas: decay of the averages of the gradient and of its square.
-        weight_decay: share of each parameter that a step of learning rate 1 takes away.
+        x, y: (N, ...) and (N,), on the device.
+        batch: images in a batch; the last, smaller batch of a pass is left out.
+        steps: number of batches of the whole training.
+
+    Attributes:
+        steps: number of batches of one epoch.
+        epochs: number of epochs of the whole training.
     """
 
-    def __init__(self, parameters: list[torch.nn.Parameter], betas: tuple[float, float], weight_decay: float):
-        self.parameters, self.betas, self.weight_decay = parameters, betas, weight_decay
-        self.state = {
-            "mean": [torch.zeros_like(p, requires_grad=False) for p in parameters],
-            "square": [torch.zeros_like(p, requires_grad=False) for p in parameters],
-            "steps": [torch.zeros((), device=p.device) for p in parameters],
-        }
+    def __init__(self, x: Tensor, y: Tensor, batch: int, steps: int):
+        self.x = x
+        self.y = y
+        self.batch = min(batch, len(x))
+        steps_per_pass = len(x) // self.batch
+        self.passes = math.ceil(min(EPOCH_STEPS, steps) / steps_per_pass)
+        self.steps = self.passes * steps_per_pass
+        self.epochs = math.ceil(steps / self.steps)
 
-    @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Moves the parameters that have a gradient, and takes the gradients away."""
-        moved = [i for i, parameter in enumerate(self.parameters) if parameter.grad is not None]
-        mean, square, steps = ([parts[i] for i in moved] for parts in self.state.values())
-        adamw(
-            [self.parameters[i] for i in moved],
-            [self.parameters[i].grad for i in moved],
-            mean,
-            square,
-            [],
-            steps,
-            fused=True,
-            amsgrad=False,
-            maximize=False,
-            beta1=self.betas[0],
-            beta2=self.betas[1],
-            lr=learning_rate,
-            weight_decay=self.weight_decay,
-            eps=1e-8,
-        )
-        for parameter in self.parameters:
-            parameter.grad = None
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        used = len(self.x) // self.batch * self.batch
+        order = torch.cat([torch.randperm(len(self.x))[:used] for _ in range(self.passes)])
+        for index in order.to(self.x.device).split(self.batch):
+            yield self.x[index], self.y[index]
 
 
-@dataclass
-class _Progress:
-    before: int = 0
-    epoch: int = 0
-    seconds: float = 0.0
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    best: dict[str, Tensor] = field(default_factory=dict)
+def train_epoch(
+    state: TrainingState, objectives: list[Objective], batches: EpochBatches, precision: torch.autocast
+) -> dict[str, float]:
+    """One epoch of training steps.
+
+    Args:
+        state: of the training; its `epoch` is the one to train.
+        objectives: each takes its steps in this order on every batch.
+        batches: of the epoch.
+        precision: context that the losses are computed in.
+
+    Returns:
+        The mean of every recorded number of every objective, over the steps that recorded it.
+    """
+    state.model.train()
+    totals: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+    for step, (x, y) in enumerate(batches, start=(state.epoch - 1) * batches.steps):
+        for objective, optimizer in zip(objectives, state.optimizers, strict=True):
+            if step % objective.update_every:
+                continue
+            with precision:
+                losses = by_name(objective.loss(x, y))
+            # Only this objective's gradients: other parameters that the loss passes through belong to other objectives.
+            losses["loss"].backward(inputs=optimizer.parameters)
+            if len(objectives) > 1:
+                losses["gradient_norm"] = get_total_norm([p.grad for p in optimizer.parameters if p.grad is not None])
+            done = step / (state.epochs * batches.steps)
+            optimizer.step(objective.learning_rate * learning_rate_factor(objective.schedule, done))
+            if objective.on_step_end:
+                objective.on_step_end()
+            for name, value in losses.items():
+                column = f"{objective.name}_{name}".lstrip("_")
+                totals[column] = totals.get(column, 0) + value.detach()
+                counts[column] = counts.get(column, 0) + 1
+    return {column: float(total) / counts[column] for column, total in totals.items()}
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed by the hardware; where it is emulated it only costs time."""
+def validate_epoch(
+    model: torch.nn.Module, loss: Loss, x: Tensor, y: Tensor, precision: torch.autocast, batch: int = 512
+) -> dict[str, float]:
+    """The mean of a loss over the val split, in evaluation mode and without gradients.
+
+    Args:
+        model: that the loss is of.
+        loss: a mean over the rows of a batch.
+        x, y: (N, ...) and (N,) of the val split, on the device.
+        precision: context that the loss is computed in.
+        batch: rows at once.
+
+    Returns:
+        The number by the name "loss", or the numbers that the loss gives by their names.
+    """
+    totals: dict[str, float] = {}
+    with inference(model), precision:
+        for x_batch, y_batch in zip(x.split(batch), y.split(batch), strict=True):
+            for name, value in by_name(loss(x_batch, y_batch)).items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(x_batch)
+    return {name: total / len(x) for name, total in totals.items()}
+
+
+def by_name(loss: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a loss gives as a dict, with "loss" in it."""
+    return loss if isinstance(loss, dict) else {"loss": loss}
+
+
+def check_finite(state: TrainingState) -> None:
+    """Raises Diverged for the first metric of the epoch that is NaN or infinite."""
+    for name, value in state.metrics.items():
+        if not math.isfinite(value):
+            raise Diverged(f"{name} is {value} in epoch {state.total_epoch} of {state.earlier_epochs + state.epochs}")
+
+
+def supports_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes bfloat16; where it is emulated it only costs time."""
     if device.type == "cpu":
         able = torch.cpu.get_capabilities()
         return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def rate(schedule: str, done: float) -> float:
-    """The share of the learning rate's height after the share `done` of all steps."""
-    if schedule == "constant":
-        return 1.0
-    if schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * done))
-    if schedule == "one_cycle":
-        rise = 0.25
-        return 0.5 * (1 - math.cos(math.pi * (done / rise if done < rise else (1 - done) / (1 - rise))))
-    raise ValueError(f"unknown schedule '{schedule}': constant, cosine or one_cycle")
-
-
-def _mean_over_batches(function, x: Tensor, y: Tensor, batch: int = 512) -> dict[str, float]:
-    sums: dict[str, float] = {}
-    for x_batch, y_batch in zip(x.split(batch), y.split(batch), strict=True):
-        values = function(x_batch, y_batch)
-        for name, value in (values if isinstance(values, dict) else {"loss": values}).items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(x_batch)
-    return {name: total / len(x) for name, total in sums.items()}

@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, config, versions, machine. Standard library only."""
+"""Provenance of a result: commit, config, versions, machine. Standard library only."""
 
 import hashlib
 import json
@@ -12,7 +12,12 @@ LIBRARIES = ("snakemake", "torch", "scikit-learn", "numpy", "mlflow")
 
 
 def provenance(config: dict) -> dict:
-    """{"commit", "dirty", "config_hash", "versions", "machine"}; the commit is "" outside a git checkout."""
+    """Provenance of a result that is made now, in this checkout, with this config.
+
+    Returns:
+        {"commit", "dirty", "config_hash", "versions", "machine"}; the commit is "" outside a git checkout, and "dirty" says
+        whether tracked files differ from it.
+    """
     return {
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),

@@ -31,7 +31,8 @@ from pofxy.base.hyperparameters import default_hyperparameters
 from pofxy.base.prediction import evaluation_mode, inference, predict_batched, sample_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.base.tags import tags_of
-from pofxy.storage.models import StoreError, load_model, model_class, save_model
+from pofxy.storage.files import FileError
+from pofxy.storage.models import load_model, model_class, save_model
 from pofxy.study import catalog
 from pofxy.training.sample_monitor import SampleMonitor
 from pofxy.training.trainer import Trainer
@@ -361,7 +362,7 @@ def test_the_same_seed_gives_the_same_fit_and_a_loaded_model_is_the_saved_one(na
     model, data = fitted_once(name)
     if name in WITH_STEPS:
         model = fitted(entry, data, steps=24)
-    twin = fitted(entry, data, Trainer(snapshots=SampleMonitor()), steps=24)
+    twin = fitted(entry, data, Trainer(sample_monitor=SampleMonitor()), steps=24)
     save_model(tmp_path / "model", model, entry.family, name, budget(entry, steps=24), data.spec)
     loaded = load_model(tmp_path / "model")
     assert {path.suffix for path in (tmp_path / "model").iterdir()} <= {".json", ".safetensors", ".skops"}
@@ -469,12 +470,12 @@ def test_a_tree_that_leads_outside_of_itself_is_refused(name, child, tmp_path):
         state["nodes"]["left_child"][0] = child
         tree.__setstate__(state)
     save_model(tmp_path / "model", model, "discriminative", name, budget(MODELS[name]), data.spec)
-    with pytest.raises(StoreError, match=r"model\.skops: refused, a tree of it leads outside of itself"):
+    with pytest.raises(FileError, match=r"model\.skops: refused, a tree of it leads outside of itself"):
         load_model(tmp_path / "model")
 
 
 def test_an_estimator_of_another_kind_is_refused(tmp_path):
     model, data = fitted_once("decision_tree")
     save_model(tmp_path / "model", model, "discriminative", "logistic_regression", {}, data.spec)
-    with pytest.raises(StoreError, match="holds a DecisionTreeClassifier where a LogisticRegression belongs"):
+    with pytest.raises(FileError, match="holds a DecisionTreeClassifier where a LogisticRegression belongs"):
         load_model(tmp_path / "model")

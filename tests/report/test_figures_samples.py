@@ -293,7 +293,7 @@ def test_latents_are_compared_with_principal_components(study):
 def test_latents_without_a_baseline(tmp_path):
     study = Study.read(tmp_path, make_study(tmp_path, bad=False))
     (study.folder("digits", "vae", 0) / "evaluate.json").write_text(json.dumps({}))
-    (study.folder("digits", "autoencoder", 0) / "predictions/codes_map.npy").unlink()
+    (study.folder("digits", "autoencoder", 0) / "predictions/latent_map.npy").unlink()
     markup = latents(study, "digits")
     assert "PCA" not in rows(markup)["vae"][2]
     assert markup.count('alt="map of latents') == 1

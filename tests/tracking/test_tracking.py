@@ -153,7 +153,7 @@ def run_jobs(folder: Path, run: plan.Run, x: torch.Tensor, y: torch.Tensor) -> N
     tracker = tracking.Tracker(folder, run.key)
     outputs = fit.Outputs(*(str(run_folder / name) for name in ("model", "history.csv", "train.json", "training_samples")))
     data = TrainingData(SPEC, x[:40], y[:40], x[40:], y[40:])
-    fit.fit(run, SETTINGS.get(run.model, {}), data, outputs, [], 600, ORIGIN, tracker)
+    fit.fit(run, SETTINGS.get(run.model, {}), data, outputs, "", 600, ORIGIN, tracker)
     if run.model == "vae":
         outputs = sample.Outputs(*(str(run_folder / name) for name in ("x.npy", "y.npy", "samples.png", "sample.json")))
         sample.sample(str(run_folder / "model"), 20, [1] * SPEC.classes, 0, outputs, tracker)

@@ -1,4 +1,4 @@
-"""How the workflow fails, is interrupted and goes on, and what it is told by a config: nothing that was done is lost."""
+"""How the workflow fails, is interrupted and goes on, and what the config sets: no finished work is lost."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from conftest import clean_environment
 from smoke import JOB, RESULTS, models, rows
 
-BROKEN = '''"""Broken: a model that does what the test asks of it.
+BROKEN = '''"""Broken: a model whose fit is given by the test.
 
 Reference: none.
 """
@@ -41,7 +41,8 @@ class {name}(nn.Module):
 BREAKS = {
     "raises": ("raise RuntimeError('no <b>luck</b>')", "failed", "train: RuntimeError: no <b>luck</b>"),
     "diverges": (
-        "trainer.run(self, data, [Objective(lambda x, y: self.weight.sum() * math.nan, self.parameters(), 1.0)], steps=5, batch=9)",
+        "objective = Objective(lambda x, y: self.weight.sum() * math.nan, self.parameters(), 1.0)\n"
+        "        trainer.run(self, data, [objective], steps=5, batch=9)",
         "failed",
         "train: Diverged: loss is nan in epoch 1 of 1",
     ),
@@ -65,11 +66,11 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
         "settings:\n  dawdles: {time_limit: 2}\n"
     )
     study = ("--configfile", "study.yaml")
-    found = project_copy.snakemake(*study, check=False)
-    assert found.returncode != 0
-    lines = [line for line in found.stdout.splitlines() if line.startswith("pofxy: ")]
+    process = project_copy.snakemake(*study, check=False)
+    assert process.returncode != 0
+    lines = [line for line in process.stdout.splitlines() if line.startswith("pofxy: ")]
     for name, (_, _, reason) in BREAKS.items():
-        assert any(name in line and reason.partition(": ")[2] in line for line in lines), found.stdout
+        assert any(name in line and reason.partition(": ")[2] in line for line in lines), process.stdout
         log = folder / RESULTS / f"runs/digits/{name}/seed0/logs/{reason.partition(':')[0]}.log"
         assert "Traceback" in log.read_text()
     table = {row["model"]: row for row in rows(project_copy, "runs.csv")}
@@ -89,17 +90,17 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
             "FINISHED" if name == "logistic_regression" else "FAILED"
         )
 
-    # Mended, only what failed runs again, and the report is whole.
+    # After a correction only what failed runs again, and the report is complete.
     for name in BREAKS:
         path = folder / f"pofxy/models/discriminative/{name}.py"
         path.write_text(BROKEN.replace("{name}", name.title()).replace("{work}", "pass"))
-    found = project_copy.snakemake(*study)
-    assert models("train", found.stdout) == set(BREAKS)
+    process = project_copy.snakemake(*study)
+    assert models("train", process.stdout) == set(BREAKS)
     assert {row["status"] for row in rows(project_copy, "runs.csv")} == {"ok"}
     assert {row["model"] for row in rows(project_copy, "scores.csv")} == {"logistic_regression", *BREAKS}
     assert "partial" not in (folder / RESULTS / "report/index.html").read_text().lower()
 
-    # Broken again, it has no scores: those of the run before are still on the disk, and are not its own.
+    # When one fails again it has no scores: those of its earlier success are still on the disk, but are not of this run.
     path.write_text(BROKEN.replace("{name}", name.title()).replace("{work}", "raise RuntimeError('again')"))
     assert project_copy.snakemake(*study, check=False).returncode != 0
     table = {row["model"]: row for row in rows(project_copy, "runs.csv")}
@@ -109,7 +110,7 @@ def test_a_failing_model_takes_only_its_own_row_with_it(project_copy):
     assert [row["status"] for row in table.values()].count("ok") == 4
 
 
-def test_a_failure_that_is_not_mended_is_tried_again_alone(project_copy):
+def test_a_failure_that_is_not_corrected_is_tried_again_alone(project_copy):
     folder = project_copy.folder
     path = folder / "pofxy/models/discriminative/raises.py"
     path.write_text(BROKEN.replace("{name}", "Raises").replace("{work}", BREAKS["raises"][0]))
@@ -117,15 +118,15 @@ def test_a_failure_that_is_not_mended_is_tried_again_alone(project_copy):
         "study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression, raises]\n"
     )
     for _ in range(2):
-        found = project_copy.snakemake("--configfile", "study.yaml", check=False)
-        assert found.returncode != 0
-    assert models("train", found.stdout) == {"raises"}
-    # Left out, nothing is to be trained, and the report is whole again.
+        process = project_copy.snakemake("--configfile", "study.yaml", check=False)
+        assert process.returncode != 0
+    assert models("train", process.stdout) == {"raises"}
+    # Without that model nothing is to be trained, and the report is complete again.
     (folder / "study.yaml").write_text(
         "study: broken\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression]\n"
     )
-    found = project_copy.snakemake("--configfile", "study.yaml")
-    assert not models("train", found.stdout)
+    process = project_copy.snakemake("--configfile", "study.yaml")
+    assert not models("train", process.stdout)
     assert "partial" not in (folder / RESULTS / "report/index.html").read_text().lower()
 
 
@@ -137,10 +138,10 @@ def test_a_data_set_that_cannot_be_read_takes_its_runs_with_it_and_the_report_sa
     (folder / "study.yaml").write_text(
         "study: torn\nresults: results/smoke\ndatasets: [digits, 'idx:mine']\nmodels: [logistic_regression]\n"
     )
-    found = project_copy.snakemake("--configfile", "study.yaml", check=False)
-    assert found.returncode != 0
-    assert "Traceback" not in found.stdout
-    (line,) = [line for line in found.stdout.splitlines() if line.startswith("pofxy: results/smoke/data/mine")]
+    process = project_copy.snakemake("--configfile", "study.yaml", check=False)
+    assert process.returncode != 0
+    assert "Traceback" not in process.stdout
+    (line,) = [line for line in process.stdout.splitlines() if line.startswith("pofxy: results/smoke/data/mine")]
     assert "train-images-idx3-ubyte" in line
     table = {row["dataset"]: row for row in rows(project_copy, "runs.csv")}
     assert table["digits"]["status"] == "ok"
@@ -152,10 +153,10 @@ def test_a_data_set_that_cannot_be_read_takes_its_runs_with_it_and_the_report_sa
 
 def test_a_wrong_config_ends_in_one_line_before_any_job(project_copy):
     (project_copy.folder / "study.yaml").write_text("study: wrong\ndatasets: [digits]\nmodels: [lenett]\n")
-    found = project_copy.snakemake("--configfile", "study.yaml", check=False)
-    assert found.returncode != 0
-    assert "pofxy: models: unknown model 'lenett'; did you mean 'lenet'?" in found.stdout
-    assert "Traceback" not in found.stdout and not (project_copy.folder / "results").exists()
+    process = project_copy.snakemake("--configfile", "study.yaml", check=False)
+    assert process.returncode != 0
+    assert "pofxy: models: unknown model 'lenett'; did you mean 'lenet'?" in process.stdout
+    assert "Traceback" not in process.stdout and not (project_copy.folder / "results").exists()
 
 
 LONG = """study: long
@@ -169,7 +170,7 @@ settings:
 
 @pytest.mark.parametrize(("number", "steps"), [(signal.SIGINT, 100_000), (signal.SIGTERM, 9000)], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_run_goes_on_where_it_was(number, steps, project_copy):
-    """Ctrl-C ends every process at once; SIGTERM lets Snakemake finish the jobs that run. No finished step is done twice."""
+    """Ctrl-C ends all processes at once; SIGTERM lets Snakemake finish the running jobs. No finished step is repeated."""
     study = project_copy.folder / "study.yaml"
     study.write_text(LONG.replace("STEPS", str(steps)))
     process = subprocess.Popen(
@@ -182,37 +183,39 @@ def test_an_interrupted_run_goes_on_where_it_was(number, steps, project_copy):
         stderr=subprocess.STDOUT,
     )
     runs = project_copy.folder / RESULTS / "runs/digits"
-    quick, slow = runs / "logistic_regression/seed0", runs / "lenet/seed0"
+    quick = runs / "logistic_regression/seed0"
+    slow = runs / "lenet/seed0"
     ended = [quick / f"logs/{rule}.tsv" for rule in ("evaluate", "learn")]
     wait_for(lambda: all(path.exists() for path in ended) and "epoch" in text_of(slow / "logs/train.log"))
-    # Snakemake 9.27 answers SIGTERM under a lock that it may hold itself while one job ends and the next begins, and then it
-    # hangs: the signal comes when nothing but the training is going on.
+    # Snakemake 9.27 handles SIGTERM under a lock that it may hold itself while one job ends and the next begins; then it hangs.
+    # So the signal is sent when nothing but the training is running.
     time.sleep(2)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     process.communicate(timeout=120)
     assert process.returncode != 0
     wait_for(lambda: not still_running(project_copy.folder))
     assert not (slow / "failure.json").exists()
-    done = {path.name for path in slow.iterdir()}
-    assert "scores.csv" not in done and ("model" in done) == (number == signal.SIGTERM)
+    outputs = {path.name for path in slow.iterdir()}
+    assert "scores.csv" not in outputs
+    assert ("model" in outputs) == (number == signal.SIGTERM)
 
     if number == signal.SIGINT:
         study.write_text(LONG.replace("STEPS", "40"))
-    found = project_copy.snakemake("--configfile", "study.yaml")
-    assert models("train", found.stdout) == ({"lenet"} if number == signal.SIGINT else set())
-    assert models("evaluate", found.stdout) == {"lenet"}
+    process = project_copy.snakemake("--configfile", "study.yaml")
+    assert models("train", process.stdout) == ({"lenet"} if number == signal.SIGINT else set())
+    assert models("evaluate", process.stdout) == {"lenet"}
     assert {row["status"] for row in rows(project_copy, "runs.csv")} == {"ok"}
 
 
 def still_running(folder):
     """Processes whose working directory is the study's."""
-    found = []
+    processes = []
     for path in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            found += [path] if path.readlink() == folder else []
+            processes += [path] if path.readlink() == folder else []
         except OSError:
             continue
-    return found
+    return processes
 
 
 def text_of(path):
@@ -222,22 +225,23 @@ def text_of(path):
 def wait_for(ready, seconds=120):
     end = time.monotonic() + seconds
     while not ready():
-        assert time.monotonic() < end, "it did not come to this"
+        assert time.monotonic() < end, f"not ready after {seconds} s"
         time.sleep(0.2)
 
 
-def test_what_a_dead_server_did_not_take_is_sent_by_the_next_run(project_copy):
-    """The training costs nothing but a warning; a run that has nothing else to do sends what was kept."""
+def test_what_an_unreachable_server_did_not_take_is_sent_by_the_next_run(project_copy):
+    """A training only gets a warning; a run that has nothing else to do sends the events that were kept."""
     (project_copy.folder / "study.yaml").write_text(
         "study: dead\nresults: results/smoke\ndatasets: [digits]\nmodels: [logistic_regression]\n"
     )
-    study, tracking = ("--configfile", "study.yaml"), project_copy.folder / RESULTS / "tracking"
+    study = ("--configfile", "study.yaml")
+    tracking = project_copy.folder / RESULTS / "tracking"
     project_copy.snakemake(*study, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert list((tracking / "outbox").glob("*.json"))
     assert [row["mlflow_run_id"] for row in rows(project_copy, "runs.csv")] == [""]
 
-    found = project_copy.snakemake(*study)
-    assert {rule for rule, _ in JOB.findall(found.stdout)} == {"deliver"}
+    process = project_copy.snakemake(*study)
+    assert {rule for rule, _ in JOB.findall(process.stdout)} == {"deliver"}
     assert not list((tracking / "outbox").glob("*.json"))
     assert not (tracking / "rejected").exists()
 
@@ -253,7 +257,7 @@ def test_what_a_dead_server_did_not_take_is_sent_by_the_next_run(project_copy):
 
 
 def test_threads_and_seeds_come_from_the_config(project_copy):
-    """Two seeds of a model that asks for two threads: torch obeys, and each seed has its own run."""
+    """Two seeds of a model whose settings say two threads: torch uses two, and each seed has its own run."""
     path = project_copy.folder / "pofxy/models/discriminative/counts.py"
     path.write_text(BROKEN.replace("{name}", "Counts").replace("{work}", "self.weight.data.fill_(torch.get_num_threads())"))
     (project_copy.folder / "study.yaml").write_text(

@@ -4,13 +4,13 @@ A file of this package holds one public class, which is a `Dataset`. A class att
 `distribution = "name"` marks a data set that was sampled from a known distribution, and names it.
 """
 
-import importlib
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from pofxy.base.public_class import public_class
 
 
 class DatasetError(ValueError):
@@ -71,10 +71,4 @@ class Dataset(Protocol):
 
 def open_dataset(of: str, arguments: dict):
     """An object of the one public class of datasets/{of}.py, made with these arguments."""
-    module = importlib.import_module(f"pofxy.data.datasets.{of}")
-    public = [
-        thing
-        for name, thing in vars(module).items()
-        if inspect.isclass(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
-    ]
-    return public[0](**arguments)
+    return public_class(f"pofxy.data.datasets.{of}", "read")(**arguments)

@@ -4,8 +4,9 @@ A file of this package holds one public class. It is made with plain arguments a
 """
 
 import importlib
-import inspect
 from typing import TYPE_CHECKING, Protocol
+
+from pofxy.base.public_class import public_class
 
 if TYPE_CHECKING:  # preprocessing imports this package, and needs no torch
     import numpy as np
@@ -38,16 +39,11 @@ class KnownDistribution(Protocol):
         ...
 
 
-def open_distribution(distribution: dict):
-    """An object of the one public class of laws/{of}.py.
+def open_distribution(distribution: dict) -> KnownDistribution:
+    """A known distribution: an object of the one public class of this package's file `of`.
 
     Args:
-        distribution: "of", the name of the file, and the arguments of the class: the field `law` of a `Spec`.
+        distribution: "of", the name of the file, and the arguments of the class: the field `distribution` of a DataSpec.
     """
-    module = importlib.import_module(f"pofxy.data.known_distributions.{distribution['of']}")
-    public = [
-        thing
-        for name, thing in vars(module).items()
-        if inspect.isclass(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
-    ]
-    return public[0](**{name: value for name, value in distribution.items() if name != "of"})
+    arguments = {name: value for name, value in distribution.items() if name != "of"}
+    return public_class(f"pofxy.data.known_distributions.{distribution['of']}", "log_joint")(**arguments)

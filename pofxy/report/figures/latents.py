@@ -36,7 +36,7 @@ METRICS = {
     "latent_ari": "ARI of clusters",
     "latent_trustworthiness": "trustworthiness",
 }
-MAP = "predictions/codes_map.npy"
+MAP = "predictions/latent_map.npy"
 # The two probes, each with its color.
 PROBES = {"linear probe": "#0072b2", "k-NN": "#009e73"}
 # Before the name of a probe: the same after principal component analysis.

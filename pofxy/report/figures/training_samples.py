@@ -13,9 +13,9 @@ from pofxy.report.study import Study, data_uri
 from pofxy.storage.image_grid import encode_grid
 
 ORDER = 11
-SAMPLES = "snapshots/samples.npy"
+SAMPLES = "training_samples/samples.npy"
 # In train.json: the epochs of these samples.
-EPOCHS = "snapshots"
+EPOCHS = "training_samples"
 
 
 def training_samples(study: Study, dataset: str) -> Markup | None:
