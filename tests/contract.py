@@ -95,7 +95,7 @@ def having(capability, of_any_data=False):
     """Parametrizes by the models that have the capability; with `of_any_data` without those that need a known distribution."""
     able = {name: entry for name, entry in MODELS.items() if capability in entry.capabilities}
     return pytest.mark.parametrize(
-        "name", [name for name, entry in able.items() if not (of_any_data and entry.needs_known_distribution)]
+        "name", [name for name, entry in able.items() if not (of_any_data and entry.tags.needs_known_distribution)]
     )
 
 

@@ -136,7 +136,7 @@ def test_every_discriminative_model_has_a_visualization(name):
     [
         name
         for name, entry in MODELS.items()
-        if entry.family == "generative" and not entry.images_only and "sample" in entry.capabilities
+        if entry.family == "generative" and not entry.tags.images_only and "sample" in entry.capabilities
     ],
 )
 def test_samples_of_a_table_with_values_0_and_1_stay_between_them(name):

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from pofxy.evaluation.context import EvaluationContext
 
 from pofxy.base.data import TrainingData
 from pofxy.base.hyperparameters import build_model
 from pofxy.base.seeding import seed_everything
 from pofxy.data.datasets import open_dataset
 from pofxy.data.preprocess import spec, split
-from pofxy.evaluation.evaluate import scores
+from pofxy.evaluation.facts import Facts
+from pofxy.evaluation.graph import Graph
+from pofxy.evaluation.scores import measure_scores
 from pofxy.storage.models import load_spec, model_class
 from pofxy.study import catalog
 from pofxy.training.trainer import Trainer
@@ -21,7 +22,7 @@ MAX_STANDARD_ERRORS = 4
 BUDGET = {"steps": 150, "density_steps": 8, "n_estimators": 50, "max_iter": 30}
 # Scores per test image: 1 where higher is better, -1 where lower is.
 SCORES = {"accuracy": 1, "log_loss": -1, "brier_score": -1, "bits_per_dim": -1, "log_density": 1}
-CAPABILITIES = {"predict", "predict_proba", *catalog.DENSITY}
+CAPABILITIES = {"predict", "predict_proba", "log_prob", "log_weight", "log_prob_bound", "log_unnormalized"}
 
 
 @pytest.fixture(scope="module", params=["gaussians", "known_images"])
@@ -46,8 +47,10 @@ def per_image(name, data, test):
     settings = {key: value for key, value in BUDGET.items() if key in entry.parameters}
     model = build_model(model_class(entry.family, name), settings)
     model.fit(data, Trainer())
-    context = EvaluationContext(model, test, (data.x, data.y), data.spec)
-    return scores(context, tuple(capability for capability in entry.capabilities if capability in CAPABILITIES), SCORES)[1]
+    x, y = test
+    facts = Facts.of(model=model, spec=data.spec, x=x, y=y, x_train=data.x, y_train=data.y)
+    able = tuple(capability for capability in entry.capabilities if capability in CAPABILITIES)
+    return measure_scores(Graph(facts, able), SCORES).per_image
 
 
 def lead_of(values, best, score):
@@ -61,13 +64,13 @@ def lead_of(values, best, score):
     [
         name
         for name, entry in catalog.models().items()
-        if CAPABILITIES & set(entry.capabilities) and not entry.needs_known_distribution
+        if CAPABILITIES & set(entry.capabilities) and not entry.tags.needs_known_distribution
     ],
 )
 def test_no_model_beats_the_true_distribution(name, known):
     data, test, best = known
     entry = catalog.models()[name]
-    if entry.images_only and data.spec.levels is None:
+    if entry.tags.images_only and data.spec.levels is None:
         pytest.skip("the model takes no tables")
     values_by_score = per_image(name, data, test)
     assert values_by_score

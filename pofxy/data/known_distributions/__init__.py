@@ -3,7 +3,6 @@
 A file of this package holds one public class. It is made with plain arguments and is a `KnownDistribution`.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Protocol
 
 from pofxy.base.public_class import public_class
