@@ -80,8 +80,8 @@ class AdversarialNet(nn.Module):
                 self._generator_loss,
                 self.generator.parameters(),
                 name="generator",
-                every=self.discriminator_steps,
-                after=self._update_ema,
+                update_every=self.discriminator_steps,
+                on_step_end=self._update_ema,
                 **settings,
             ),
         ]

@@ -43,9 +43,9 @@ class Objective:
         betas: Adam's.
         weight_decay: decoupled (AdamW).
         schedule: "constant", "cosine" (from the height to 0) or "one_cycle" (up for a quarter of the steps, then to 0).
-        every: one step of this objective for so many steps of the loop.
+        update_every: number of batches per step of this objective.
         name: prefix of its columns in the history; "" for the only objective.
-        after: called after each of its steps, e.g. to move an average of the parameters.
+        on_step_end: called after each of its steps, e.g. to update an exponential moving average (EMA) of the parameters.
     """
 
     loss: Callable[[Tensor, Tensor], Tensor | dict[str, Tensor]]
@@ -54,9 +54,9 @@ class Objective:
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     schedule: str = "cosine"
-    every: int = 1
+    update_every: int = 1
     name: str = ""
-    after: Callable[[], None] | None = None
+    on_step_end: Callable[[], None] | None = None
 
     def __post_init__(self):
         self.parameters = list(self.parameters)
@@ -149,7 +149,7 @@ class Trainer:
                 step = (epoch - 1) * per_epoch + i
                 x_batch, y_batch = x[index], y[index]
                 for objective, optimizer in zip(objectives, optimizers, strict=True):
-                    if step % objective.every:
+                    if step % objective.update_every:
                         continue
                     with autocast:
                         losses = objective.loss(x_batch, y_batch)
@@ -159,8 +159,8 @@ class Trainer:
                     if len(objectives) > 1:
                         losses["gradient_norm"] = get_total_norm([p.grad for p in objective.parameters if p.grad is not None])
                     optimizer.step(objective.learning_rate * rate(objective.schedule, step / (epochs * per_epoch)))
-                    if objective.after:
-                        objective.after()
+                    if objective.on_step_end:
+                        objective.on_step_end()
                     for name, value in losses.items():
                         key = f"{objective.name}_{name}".lstrip("_")
                         totals[key] = totals.get(key, 0) + value.detach()

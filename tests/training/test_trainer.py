@@ -164,7 +164,7 @@ def test_players_move_only_their_own_parameters(data):
         data,
         [
             Objective(play("first"), first.parameters(), 0.0, name="first"),
-            Objective(play("second"), second.parameters(), 1e-2, every=3, name="second"),
+            Objective(play("second"), second.parameters(), 1e-2, update_every=3, name="second"),
         ],
         steps=6,
         batch=16,

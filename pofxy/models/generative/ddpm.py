@@ -123,7 +123,7 @@ class DDPM(ClassPriorMixin, nn.Module):
             self.net.parameters(),
             settings.learning_rate,
             weight_decay=settings.weight_decay,
-            after=lambda: self.ema.update_parameters(self.net),
+            on_step_end=lambda: self.ema.update_parameters(self.net),
         )
         trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, bfloat16=True)
 
