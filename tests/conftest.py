@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from pofxy.study import catalog
+
 # Before the first array library is imported: one thread each, as in a job, because there are as many workers as cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -74,10 +76,12 @@ def clean_environment() -> dict[str, str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Adds the markers that follow from a test's fixtures: what runs in a copy of the project is slow."""
+    """Adds the markers that follow from what a test takes: a copy of the project, a cluster, a model that is trained in steps."""
+    trained_in_steps = {name for name, entry in catalog.models().items() if entry.tags.trained_in_steps}
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if "copy_project" in fixtures:
+        model = item.callspec.params.get("name") if hasattr(item, "callspec") else None
+        if "copy_project" in fixtures or (model in trained_in_steps and item.path.parent.name in ("models", "nets")):
             item.add_marker("slow")
         if "slurm" in fixtures:
             item.add_marker("slurm")
