@@ -245,7 +245,7 @@ def depends_on(dependencies: tuple[Dependency, ...], fact: str) -> bool:
 
 
 def chain(dependency: Dependency) -> str:
-    """How an argument comes from the model's capabilities and the facts: `sample_features(sample_pixels(model.sample, samples), ..)`.
+    """How an argument comes from the model's capabilities and the facts, as in `test_features(test_pixels(x), feature_net)`.
 
     A model that may have one of several capabilities is `model.log_prob|log_weight`; an optional argument ends with `?`.
     """

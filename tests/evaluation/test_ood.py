@@ -1,4 +1,4 @@
-"""Out-of-distribution detection: placement values against scikit-learn's AUROC, and scores of models whose preferences are known."""
+"""Out-of-distribution detection: placement values against scikit-learn's AUROC, and models whose preferences are known."""
 
 import math
 
@@ -32,10 +32,13 @@ KINDS = ("noise", "inverted", "shuffled pixels", "black")
 OOD = ood_images(TEST, 9, SPEC, OTHERS)
 
 
+DEFAULTS = Tags()
+
+
 class Density:
     """log_prob by a function of the images; keeps what it is shown."""
 
-    def __init__(self, function, tags=Tags()):
+    def __init__(self, function, tags=DEFAULTS):
         self.function = function
         self.tags = tags
         self.seen = []

@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ class UniformDensity(torch.nn.Module):
 class FeatureNet(torch.nn.Module):
     """Its features are four pixels, and it reads the label off one of them; trained, it notes on how many images."""
 
-    trained_on: list = []
+    trained_on: ClassVar[list] = []
 
     def __init__(self, steps=0):
         super().__init__()

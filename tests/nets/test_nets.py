@@ -27,7 +27,7 @@ from pofxy.nets.augment import augment
 from pofxy.storage.models import load_model, model_class, save_model
 from pofxy.training.trainer import Trainer
 
-IMAGE_CLASSIFIERS = [name for name in DISCRIMINATIVE if MODELS[name].images_only]
+IMAGE_CLASSIFIERS = [name for name in DISCRIMINATIVE if MODELS[name].tags.images_only]
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (1, 33, 20), (3, 32, 32), (1, 64, 64)], ids=str)

@@ -58,9 +58,9 @@ def coded(text):
 
 def test_the_tables_keep_their_contract(smoke):
     with (smoke.folder / RESULTS / "report/scores.csv").open() as file:
-        assert (
-            file.readline()
-            == "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,bound,split,n,normalized_score\n"
+        assert file.readline() == (
+            "dataset,model,family,seed,metric,value,ci_low,ci_high,higher_is_better,unit,estimator,bound,split,n,"
+            "normalized_score\n"
         )
     with (smoke.folder / RESULTS / "report/runs.csv").open() as file:
         assert file.readline() == (

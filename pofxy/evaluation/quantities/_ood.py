@@ -49,8 +49,8 @@ def placement_values(score: Callable[[Tensor], Tensor], x: Tensor, ood_images: d
 def log_likelihood(model, x: Tensor, spec: DataSpec) -> Tensor:
     """log p(x), a bound or an estimate of it, in nats, (n,), up to a constant that is the same for all images.
 
-    A density is taken at a dequantized point of x (n, C, H, W), and a model of binary images gets binarized ones; the random numbers
-    are the same for every model.
+    A density is taken at a dequantized point of x (n, C, H, W), and a model of binary images gets binarized ones; the random
+    numbers are the same for every model.
     """
     tags = tags_of(model)
     if tags.likelihood == "density" and spec.levels is not None:
