@@ -10,7 +10,10 @@ TRACKED = [TRACKING / "study.json"]
 if any((TRACKING / "outbox").glob("*.json")):
     TRACKED.append(TRACKING / f"deliveries/{time.time_ns()}.json")
 
-CODE_OF_REPORT = {"code": code_of("report.py", *dependencies.report_files()), "text": fingerprint.shown_text(*dependencies.shown_files())}
+CODE_OF_REPORT = {
+    "code": code_of("report.py", *dependencies.report_files()),
+    "text": fingerprint.shown_text(*dependencies.shown_files()),
+}
 
 
 def source_of_dataset(wildcards):
