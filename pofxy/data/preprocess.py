@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -176,7 +177,8 @@ def _hold_out(
         needed = f"{classes} classes need at least {classes}, and as many in the rest"
         raise DatasetError(f"{name}: split.{part}: {n_held_out} of {len(index)} {_examples(data)}; {needed}")
     _check_every_class(data, index, f"train and {part}", name, least=2)
-    rest, held_out = train_test_split(index, test_size=n_held_out, stratify=data.y[index], random_state=seed)
+    parts = train_test_split(index, test_size=n_held_out, stratify=data.y[index], random_state=seed)
+    rest, held_out = cast(list[np.ndarray], parts)
     _check_every_class(data, rest, "train", name)
     _check_every_class(data, held_out, part, name)
     return rest, held_out

@@ -14,6 +14,8 @@ References:
     https://arxiv.org/abs/1912.04958
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -43,6 +45,7 @@ class AdversarialNet(nn.Module):
 
     discriminator_steps = 1  # for each step of the generator
     step: Tensor
+    build: Callable[[DataSpec], None]
 
     def __init__(self, latent_dim: int, penalty: float, ema_decay: float, optimization: Optimization):
         super().__init__()

@@ -10,6 +10,8 @@ data. After training, annealed importance sampling (AIS) with the label fixed es
 """
 
 import math
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,12 @@ class BoltzmannMachine(ProbabilisticClassifierMixin, nn.Module):
     """Classifies by Bayes' rule, in which Z cancels."""
 
     tags = Tags(conditional=True, binarized="threshold", images_only=True)
+
+    label_bias: Tensor
+    log_joint_unnormalized: Callable[[Tensor], Tensor]
+    log_annealed: Callable[[Tensor, float], Tensor]
+    gibbs_step: Callable[[Tensor, float], Tensor]
+    base_sample: Callable[[int], Tensor]
 
     def start(self, spec: DataSpec, units: int | None = None) -> None:
         """Sets the sizes; U is `units`, or the number of pixels.
@@ -61,7 +69,8 @@ class BoltzmannMachine(ProbabilisticClassifierMixin, nn.Module):
             new = (step + 1) / AIS_STEPS
             log_weights = log_weights + (self.log_annealed(s, new) - self.log_annealed(s, old)).double()
             s = self.with_labels(self.gibbs_step(s, new), labels)
-        return log_weights.view(self.classes, AIS_CHAINS).logsumexp(1).float() - math.log(AIS_CHAINS)  # (K AIS_CHAINS,) -> (K,)
+        log_weights = cast(Tensor, log_weights).view(self.classes, AIS_CHAINS)  # (K AIS_CHAINS,) -> (K, AIS_CHAINS)
+        return log_weights.logsumexp(1).float() - math.log(AIS_CHAINS)
 
     def balanced_labels(self, n: int) -> Tensor:
         """Labels for n persistent chains or a few more: the same number for each class."""

@@ -12,6 +12,9 @@ Rotary embeddings: J. Su et al., "RoFormer: enhanced transformer with rotary pos
 https://arxiv.org/abs/2104.09864
 """
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,7 +34,7 @@ class CausalTransformer(nn.Module):
 
     def __init__(self, width: int, heads: int, depth: int, dropout: float):
         super().__init__()
-        self.blocks = nn.ModuleList([_Block(width, heads, dropout) for _ in range(depth)])
+        self.blocks = cast(Sequence[_Block], nn.ModuleList([_Block(width, heads, dropout) for _ in range(depth)]))
 
     def forward(self, h: Tensor, rotations: Tensor) -> Tensor:
         """Tokens (N, T, F) and their rotary embeddings (T, 1, 1, F / heads / 2), complex -> (N, T, F)."""

@@ -20,6 +20,7 @@ References:
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +117,7 @@ class UNet(Denoiser):
         self.middle = nn.ModuleList([_Block(widths[-1], widths[-1], dropout) for _ in range(2)])
         self.attention = _Attention(widths[-1])
         # One linear layer gives the scale and shift of all blocks.
-        self.sizes = [2 * block.features for block in [*self.down, *self.middle, *self.up]]
+        self.sizes = [2 * cast(_Block, block).features for block in [*self.down, *self.middle, *self.up]]
         self.scale_shift = nn.Linear(4 * width, sum(self.sizes))
         self.norm = nn.GroupNorm(_groups(width), width)
         self.out = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
@@ -185,7 +186,7 @@ class _Block(nn.Module):
             [nn.Conv2d(inputs, features, 3, padding=1), nn.Conv2d(features, features, 3, padding=1)]
         )
         self.skip = nn.Conv2d(inputs, features, 1) if inputs != features else nn.Identity()
-        nn.init.zeros_(self.convolutions[1].weight)  # at first a block is its skip connection
+        nn.init.zeros_(cast(nn.Conv2d, self.convolutions[1]).weight)  # at first a block is its skip connection
 
     def forward(self, x, scale_shift):
         scale, shift = scale_shift.chunk(2, 1)  # (N, 2 F, 1, 1) -> 2 of (N, F, 1, 1)

@@ -3,11 +3,13 @@
 The model maps x to the latents z = f(x), and the latents to the reconstruction x^ = g(z).
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
-from pofxy.base.data import TrainingData
+from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import Optimization
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Loss, Objective, Trainer
 
 
 class EncoderDecoder(nn.Module):
@@ -25,6 +27,8 @@ class EncoderDecoder(nn.Module):
     shape: tuple[int, ...]
     encoder: nn.Module
     decoder: nn.Module
+    build: Callable[[DataSpec], None]
+    _loss: Loss
 
     def __init__(self, latent_dim: int, hidden: int, optimization: Optimization):
         super().__init__()

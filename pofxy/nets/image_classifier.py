@@ -1,5 +1,7 @@
 """The base of the convolutional classifiers: training with augmentation, and saliency maps."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,8 @@ class ImageClassifier(LogitsClassifierMixin, nn.Module):
 
     tags = Tags(images_only=True, trained_in_steps=True)
 
+    layers: Callable[[DataSpec], nn.Module]
+
     def __init__(self, label_smoothing: float, optimization: Optimization, augmentation: Augmentation):
         super().__init__()
         self.label_smoothing = label_smoothing
@@ -41,7 +45,9 @@ class ImageClassifier(LogitsClassifierMixin, nn.Module):
         if len(spec.shape) != 3 or min(spec.shape[1:]) < 8:
             raise ValueError(f"{spec.name}: {type(self).__name__} needs images of 8 x 8 pixels or more, not {spec.shape}")
         self.mirror = spec.mirrors
-        self.net = self.layers(spec).to(memory_format=torch.channels_last)
+        net = self.layers(spec)
+        # torch's overloads of `to` omit the documented call with a memory format alone.
+        self.net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def fit(self, data: TrainingData, trainer: Trainer) -> None:
         """Trains on the train split by maximum likelihood."""

@@ -23,6 +23,7 @@ https://proceedings.neurips.cc/paper/2000/hash/3c947bc2f7ff007b86a9428b74654de5-
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,9 @@ class NormalizingFlow(BayesRuleMixin, nn.Module):
     tags = Tags(conditional=True, likelihood="density")
 
     log_prior: Tensor
+    build: Callable[[DataSpec], None]
+    to_base: Callable[[Tensor], tuple[Tensor, Tensor]]
+    from_base: Callable[[Tensor], Tensor]
 
     def __init__(self, optimization: Optimization, temperature: float):
         super().__init__()

@@ -13,8 +13,8 @@ Both leave out the log histogram of each number in the train split, which is add
 distribution of a pixel.
 """
 
-from collections.abc import Generator, Iterable
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,9 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
     tags = Tags(conditional=True, images_only=True)
 
     log_prior: Tensor
+    build: Callable[[DataSpec], None]
+    logits: Callable[[Tensor, Tensor], Tensor]
+    stepwise_logits: Callable[[Tensor], Generator[Tensor, Any, None]]
 
     def __init__(self, optimization: Optimization):
         super().__init__()
@@ -190,7 +193,7 @@ class LevelsHead(nn.Module):
 
     def channel(self, context: Tensor, q: Tensor, c: int) -> Tensor:
         """Logits of channel c alone, (.., L), from contexts (.., F) and the levels (.., c or more) of the channels before it."""
-        for other, embedding in enumerate(self.before[c]):
+        for other, embedding in enumerate(cast(nn.ModuleList, self.before[c])):
             context = context + embedding(q[..., other])
         return self.out(context.relu())
 

@@ -8,6 +8,7 @@ https://arxiv.org/abs/1912.04958
 
 import itertools
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ class Synthesis(nn.Module):
         self.to_image = nn.ParameterList(torch.randn(shape[0], width) / math.sqrt(width) for width in widths)
         self.bias = nn.Parameter(torch.zeros(shape[0], 1, 1))
         # One linear map gives all scales: those of the channels of every layer, then those of the image of every size.
-        self.sizes = [layer.inputs for layer in self.layers] + widths
+        self.sizes = [cast(ModulatedConvolution, layer).inputs for layer in self.layers] + widths
         self.affine = EqualizedLinear(style, sum(self.sizes))
         nn.init.ones_(self.affine.bias)
         # The layer that each scale belongs to. An image belongs to the last layer of its size: 0, 2, 4, ..

@@ -36,7 +36,7 @@ def encode_grid(x: ArrayLike, columns: int = 10, height: int = HEIGHT) -> bytes:
     return buffer.getvalue()
 
 
-def save_grid(path: Path, x: ArrayLike, columns: int = 10, height: int = HEIGHT) -> None:
+def save_grid(path: Path | str, x: ArrayLike, columns: int = 10, height: int = HEIGHT) -> None:
     """Writes the grid of `encode_grid` to a PNG file, whole or not at all."""
     with files.atomic(path) as temporary:
         temporary.write_bytes(encode_grid(x, columns, height))
@@ -60,7 +60,7 @@ def color_signed(x: ArrayLike) -> np.ndarray:
     return np.concatenate([1 - 0.16 * above - below, 1 - 0.63 * above - 0.55 * below, 1 - above - 0.3 * below], 1)
 
 
-def save_scatter(path: Path, x: ArrayLike, labels: ArrayLike | None = None) -> None:
+def save_scatter(path: Path | str, x: ArrayLike, labels: ArrayLike | None = None) -> None:
     """Writes a scatter plot of the first two columns of a table, the classes in colors.
 
     Args:

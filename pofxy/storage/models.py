@@ -114,7 +114,8 @@ def model_class(family: str, of: str) -> type:
 def load_spec(source: Path | str | dict[str, Any]) -> DataSpec:
     """A DataSpec from the path of a spec.json, or from its content."""
     values = source if isinstance(source, dict) else read_json(source)
-    return DataSpec(**values | {"shape": tuple(values["shape"]), "class_names": tuple(values["class_names"])})
+    tuples: dict[str, Any] = {"shape": tuple(values["shape"]), "class_names": tuple(values["class_names"])}
+    return DataSpec(**values | tuples)
 
 
 def _load_estimator(path: Path, kind: type) -> Any:

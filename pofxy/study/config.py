@@ -31,7 +31,8 @@ def check(config: dict, schema: Path, files: list[str]) -> dict:
     if faults:
         raise plan.ConfigError("\n".join(_explain(fault) for fault in faults))
     config = {key: part["default"] for key, part in rules["properties"].items() if "default" in part} | config
-    plan.sources(config), plan.runs(config)
+    plan.sources(config)
+    plan.runs(config)
     return config
 
 

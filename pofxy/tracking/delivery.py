@@ -194,9 +194,9 @@ class _Sender:
         files.write_json(self.folder / "ids.json", self.states)
 
     def _log_params(self, run_id: str, params: dict) -> None:
-        params = [Param(_allowed(name), str(value)[:MAX_PARAM_VALUE]) for name, value in params.items()]
-        for start in range(0, len(params), MAX_PARAMS):
-            self.client.log_batch(run_id, params=params[start : start + MAX_PARAMS])
+        entries = [Param(_allowed(name), str(value)[:MAX_PARAM_VALUE]) for name, value in params.items()]
+        for start in range(0, len(entries), MAX_PARAMS):
+            self.client.log_batch(run_id, params=entries[start : start + MAX_PARAMS])
 
     def _end_running(self, dataset: str, which: str) -> None:
         """Ends as KILLED the runs of an experiment that still run and match a filter of MLflow's search."""

@@ -8,6 +8,7 @@ needs.
 import ast
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -89,6 +90,6 @@ def _requirements(sources: tuple[Path, ...]) -> list[str]:
 
 
 @cache
-def _distributions() -> dict[str, list[str]]:
+def _distributions() -> Mapping[str, list[str]]:
     """Names of installed packages by the modules that they provide."""
     return metadata.packages_distributions()

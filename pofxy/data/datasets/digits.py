@@ -8,6 +8,7 @@ https://doi.org/10.24432/C50P49
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class Digits:
         """Writes images.npy (N, 8, 8), gray levels 0..16 as uint8, and labels.npy (N,) into `folder`."""
         from sklearn.datasets import load_digits
 
-        digits = load_digits()
+        digits: Any = load_digits()
         np.save(folder / "images.npy", digits.images.astype(np.uint8))
         np.save(folder / "labels.npy", digits.target.astype(np.int64))
 

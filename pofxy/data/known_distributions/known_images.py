@@ -139,6 +139,7 @@ def shapes(n: int, spec: DataSpec, generator: np.random.Generator) -> Tensor:
         (n, C, H, W) float32 in [0, 1]; all channels are equal.
     """
     channels, height, width = spec.shape
+    assert spec.levels is not None
     x = torch.from_numpy(KnownImages().sample(n, generator)[0])  # (n, 1, 8, 8)
     x = x[:, :, torch.arange(height) * SIDE // height][..., torch.arange(width) * SIDE // width]  # (n, 1, H, W)
     return ((x * (spec.levels - 1)).round() / (spec.levels - 1)).repeat(1, channels, 1, 1)

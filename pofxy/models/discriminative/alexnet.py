@@ -69,5 +69,6 @@ class AlexNet(ImageClassifier):
         for layer in net:
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
         return net

@@ -46,7 +46,8 @@ class GradientBoosting(SklearnProbabilisticMixin):
             max_leaf_nodes=max_leaf_nodes,
             min_samples_leaf=min_samples_leaf,
             max_features=max_features,
-            early_stopping=False,
+            # It may also be a bool, which the type inferred from its default "auto" does not allow.
+            early_stopping=False,  # pyright: ignore[reportArgumentType]
         )
 
     def count_parameters(self) -> int:

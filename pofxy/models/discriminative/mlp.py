@@ -11,6 +11,7 @@ networks from overfitting", Journal of Machine Learning Research 15, 2014. https
 """
 
 import math
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -71,7 +72,7 @@ class MLP(LogitsClassifierMixin, nn.Module):
 
     def picture(self, x: Tensor, y: Tensor) -> Visualization:
         """The weights of the units of the first hidden layer with the largest norms."""
-        weight = self.net[1].weight.detach()  # (hidden, D)
+        weight = cast(nn.Linear, self.net[1]).weight.detach()  # (hidden, D)
         largest = weight.norm(dim=1).argsort(descending=True)[:MAX_UNITS_SHOWN]
         images = weight[largest].view(-1, *x.shape[1:])  # (n, D) -> (n, C, H, W)
         caption = f"Weights of the {len(images)} first-layer units with the largest norms: positive red, negative blue."

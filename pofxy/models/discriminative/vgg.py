@@ -74,5 +74,6 @@ class VGG(ImageClassifier):
         for layer in net:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
         return net

@@ -21,6 +21,7 @@ References:
 
 import math
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -132,7 +133,7 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
         bounds = []
         for part, labels in zip(x.split(rows), y.split(rows)):
             noise = torch.randn(k, len(part), self.latent_dim, device=x.device)
-            log_weights = sum(self._log_terms(part, labels, noise))  # (k, n)
+            log_weights = cast(Tensor, sum(self._log_terms(part, labels, noise)))  # (k, n)
             bounds.append(log_weights.logsumexp(0) - math.log(k))  # (k, n) -> (n,)
         return torch.cat(bounds)
 
@@ -151,7 +152,7 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
             index = torch.arange(len(part)).repeat(k)
             noise = torch.randn(1, len(labels), self.latent_dim, device=x.device)
             log_ratio = self.log_prior[labels] - proposal[index, labels].log()
-            log_weights = sum(self._log_terms(repeated, labels, noise))[0] + log_ratio
+            log_weights = cast(Tensor, sum(self._log_terms(repeated, labels, noise)))[0] + log_ratio
             bounds.append(log_weights.view(k, -1).logsumexp(0) - math.log(k))  # (k n,) -> (n,)
         return torch.cat(bounds)
 
@@ -160,7 +161,7 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
         probabilities = []
         for part in x.split(ROWS // (self.classes * N_CLASSIFICATION_SAMPLES) + 1):
             labels = torch.arange(self.classes, device=x.device).repeat_interleave(len(part))  # (K n,)
-            bound = sum(self._log_terms(part.repeat(self.classes, 1, 1, 1), labels, self.noise)).logsumexp(0)
+            bound = cast(Tensor, sum(self._log_terms(part.repeat(self.classes, 1, 1, 1), labels, self.noise))).logsumexp(0)
             probabilities.append((bound.view(self.classes, -1).T + self.log_prior).softmax(1))  # (K n,) -> (n, K)
         return torch.cat(probabilities)
 
@@ -189,7 +190,7 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
                 filled = torch.where(known, x, self._reconstruct(filled, k.expand(len(x))))
             candidates.append(filled)
         labels = torch.arange(self.classes, device=x.device).repeat_interleave(len(x))
-        bound = sum(self._log_terms(torch.cat(candidates), labels, self.noise)).logsumexp(0)  # (K N,)
+        bound = cast(Tensor, sum(self._log_terms(torch.cat(candidates), labels, self.noise))).logsumexp(0)  # (K N,)
         best = (bound.view(self.classes, -1) + self.log_prior[:, None]).argmax(0)  # (N,)
         return torch.stack(candidates)[best, torch.arange(len(x), device=x.device)]  # (K, N, C, H, W) -> (N, C, H, W)
 

@@ -20,6 +20,7 @@ References:
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -258,7 +259,7 @@ class TextImageTransformer(nn.Module):
         vocabulary: int,
         text_length: int,
         words: int,
-        grid: tuple[int, int],
+        grid: Sequence[int],
         width: int,
         depth: int,
         dropout: float,

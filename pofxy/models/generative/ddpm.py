@@ -33,6 +33,7 @@ References:
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
-from pofxy.nets.denoiser import denoiser
+from pofxy.nets.denoiser import Denoiser, denoiser
 from pofxy.nets.ema import exponential_moving_average
 from pofxy.training.trainer import Objective, Trainer
 
@@ -174,7 +175,7 @@ class DDPM(ClassPriorMixin, nn.Module):
     def predict_x0(self, x_t: Tensor, t: Tensor, y: Tensor, guidance: float = 0.0) -> Tensor:
         """The x_0 that the EMA net predicts from x_t (N, ...), equation 3, clamped to [-1, 1]."""
         a, s = self._signal_and_noise(t, x_t)
-        v = self.ema.module.guided(x_t, t / self.timesteps, y, guidance)
+        v = cast(Denoiser, self.ema.module).guided(x_t, t / self.timesteps, y, guidance)
         return (a * x_t - s * v).clamp(-1, 1)
 
     def p_sample(self, x_t: Tensor, x_0: Tensor, t: int, previous_t: int) -> Tensor:
@@ -234,7 +235,7 @@ class DDPM(ClassPriorMixin, nn.Module):
             t = index + 2
             pred_x0 = self._predict_x0_per_label(self.q_sample(x_0, t, torch.randn_like(x_0)), t, labels)
             bound = bound - weight[index][:, None] * (pred_x0 - x_0[:, None]).square().flatten(2).sum(2)
-        return bound
+        return cast(Tensor, bound)
 
     def _log_level_mass(self, x_0, pred_x0):
         """log p(x_0 | x_1) in nats, (N, M), for predictions (N, M, C, H, W): the outermost bins extend to infinity."""

@@ -23,6 +23,7 @@ Centering: G. Montavon, K.-R. Mueller, "Deep Boltzmann machines and the centerin
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -183,14 +184,15 @@ class DeepBoltzmann(BoltzmannMachine):
         for i in range(GIBBS_STEPS):
             s, pixels = self._step(s, min(1.0, 2 * i / GIBBS_STEPS), values, fixed)
             total = total + pixels * (i >= GIBBS_STEPS // 2)
-        return x.where(known, (total / (GIBBS_STEPS - GIBBS_STEPS // 2)).view(x.shape))  # (N, D) -> (N, C, H, W)
+        return x.where(known, (cast(Tensor, total) / (GIBBS_STEPS - GIBBS_STEPS // 2)).view(x.shape))  # (N, D) -> (N, C, H, W)
 
     def encode(self, x: Tensor) -> Tensor:
         """The mean field of both hidden layers, averaged over the classes by p(y | x), (N, H + G)."""
         posterior = self.predict_proba(x).T  # (K, N)
         from_pixels = self._from_pixels(x)
         fields = (self._mean_field(from_pixels, self._from_label(k), SCORING_ROUNDS) for k in range(self.classes))
-        return sum(weight[:, None] * torch.cat(field, 1) for weight, field in zip(posterior, fields, strict=True))
+        weighted = (weight[:, None] * torch.cat(field, 1) for weight, field in zip(posterior, fields, strict=True))
+        return cast(Tensor, sum(weighted))
 
     def picture(self, x: Tensor, y: Tensor) -> Visualization:
         """The weights of the hidden units with the largest norms; those of the second layer through the first layer's."""

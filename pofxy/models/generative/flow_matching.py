@@ -29,6 +29,7 @@ References:
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ from pofxy.base.data import DataSpec, TrainingData, dequantize
 from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
-from pofxy.nets.denoiser import denoiser
+from pofxy.nets.denoiser import Denoiser, denoiser
 from pofxy.nets.ema import exponential_moving_average
 from pofxy.training.trainer import Objective, Trainer
 
@@ -180,7 +181,7 @@ class FlowMatching(ClassPriorMixin, nn.Module):
             yield x
 
     def _velocity(self, x, t, y, guidance=0.0):
-        return self.ema.module.guided(x, x.new_tensor([t]), y, guidance)
+        return cast(Denoiser, self.ema.module).guided(x, x.new_tensor([t]), y, guidance)
 
     def _velocity_and_divergence(self, x, t, y, signs):
         """v (N, ...) and div v (N,): exact up to 16 dimensions, else e^T (dv/dx) e for the signs e (N, ...)."""

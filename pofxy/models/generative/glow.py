@@ -18,6 +18,7 @@ https://arxiv.org/abs/1807.03039
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,6 +111,7 @@ class Glow(NormalizingFlow):
         shapes = [self.stages[-1].shape, *(split.leaves for split in splits)]
         parts = z.split([math.prod(shape) for shape in shapes], 1)
         v, *halves = (part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True))  # -> (N, C', H', W') each
+        stage: Any  # the signatures of `inverse` differ
         for stage in reversed(self.stages):
             v = stage.inverse(v, halves.pop(0)) if stage in splits else stage.inverse(v)
         return v.flatten(1)
@@ -296,5 +298,6 @@ def zero_convolution(channels: int, outputs: int) -> nn.Conv2d:
     """A 3 x 3 convolution initialized to 0, so that the coupling starts as the identity."""
     layer = nn.Conv2d(channels, outputs, 3, padding=1)
     nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer

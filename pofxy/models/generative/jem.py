@@ -26,6 +26,7 @@ References:
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +101,7 @@ class JEM(LogitsClassifierMixin, ClassPriorMixin, nn.Module):
             nn.SiLU(),
             nn.Linear(self.hidden, spec.classes),
         )
-        nn.init.zeros_(self.net[-1].weight)  # training starts at the Gaussian, where the chains start
+        nn.init.zeros_(cast(nn.Linear, self.net[-1]).weight)  # training starts at the Gaussian, where the chains start
         self.register_buffer("mean", torch.zeros(spec.shape))
         self.register_buffer("deviation", torch.ones(spec.shape))
         self.register_buffer("log_prior", torch.zeros(spec.classes))
@@ -117,7 +118,7 @@ class JEM(LogitsClassifierMixin, ClassPriorMixin, nn.Module):
         self.deviation = (data.x.var(0) + self.noise**2).sqrt()
         self.replay_buffer = self.initial_chains(self.chains)
         with torch.no_grad():
-            self.net[-1].bias.copy_(self.log_prior)
+            cast(nn.Linear, self.net[-1]).bias.copy_(self.log_prior)
         settings = self.optimization
         objective = Objective(self._loss, self.net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
         trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, bfloat16=True)

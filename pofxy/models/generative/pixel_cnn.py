@@ -20,8 +20,8 @@ Dilations: S. Reed et al., "Parallel multiscale autoregressive density estimatio
 """
 
 from collections import deque
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ class PixelCNN(PixelSequence):
         inputs = channels * (1 + EMBEDDING) + 1
         first = _Layer(inputs, self.features, taps=3, reach=3, dilation=1)
         others = [_Layer(self.features, self.features, taps=2, reach=1, dilation=d) for d in dilations(height, width)]
-        self.layers = nn.ModuleList([first, *others])
+        self.layers = cast(Sequence[_Layer], nn.ModuleList([first, *others]))
         self.embeddings = nn.ParameterList([0.3 * torch.randn(self.levels, EMBEDDING) for _ in range(channels)])
         self.maps = nn.Parameter(0.1 * torch.randn(self.classes, height, width, MAPS))
         self.skip = nn.Linear(len(others) * self.features, self.features)  # of all layers but the last

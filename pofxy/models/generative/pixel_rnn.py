@@ -11,8 +11,8 @@ Reference: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, "Pixel recurrent ne
 https://arxiv.org/abs/1601.06759
 """
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,8 @@ class PixelRNN(PixelSequence):
         self.above = nn.Conv2d(inputs, self.width, (REACH, 2 * REACH + 1))
         self.left = nn.Linear(REACH * inputs, self.width)
         self.place = nn.Parameter(torch.zeros(self.classes, height, width, self.width))
-        self.layers = nn.ModuleList([_RowLSTM(self.width, self.dropout) for _ in range(self.depth)])
+        layers = nn.ModuleList([_RowLSTM(self.width, self.dropout) for _ in range(self.depth)])
+        self.layers = cast(Sequence[_RowLSTM], layers)
         self.head = LevelsHead(self.width, channels, self.levels)
 
     def logits(self, q: Tensor, y: Tensor) -> Tensor:

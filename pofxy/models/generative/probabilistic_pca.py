@@ -71,7 +71,7 @@ class ProbabilisticPCA(GaussianClasses):
         latent_dim = self.weight.shape[1]
         pooling = self.pooling
         if pooling is None:
-            pooling = select_on_validation(data, POOLINGS, lambda *split: _fits(*split, latent_dim))
+            pooling = select_on_validation(data, POOLINGS, lambda part, poolings: _fits(part, poolings, latent_dim))
         moments = Moments(data)
         subspace = principal_subspace(moments, latent_dim)
         latents = latent_gaussians(moments, *subspace, pooling)

@@ -13,6 +13,9 @@ distribution, a Gaussian for each class.
 Reference: L. Dinh, J. Sohl-Dickstein, S. Bengio, "Density estimation using Real NVP", ICLR 2017. https://arxiv.org/abs/1605.08803
 """
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +57,8 @@ class RealNVP(NormalizingFlow):
         """Makes the layers. A single column has nothing to be coupled with and keeps its base distribution."""
         self.start(spec)
         pairs = self.n_couplings // 2 if self.dimensions > 1 else 0
-        self.pairs = nn.ModuleList([CouplingPair(self.dimensions, self.hidden, self.dropout) for _ in range(pairs)])
+        couplings = nn.ModuleList([CouplingPair(self.dimensions, self.hidden, self.dropout) for _ in range(pairs)])
+        self.pairs = cast(Sequence[CouplingPair], couplings)
 
     def to_base(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """v (N, D) -> z (N, D), log |det dz/dv| (N,)."""

@@ -28,6 +28,7 @@ Centering: G. Montavon, K.-R. Mueller, "Deep Boltzmann machines and the centerin
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -162,7 +163,8 @@ class RestrictedBoltzmann(BoltzmannMachine):
     def encode(self, x: Tensor) -> Tensor:
         """p(h = 1 | x) = sum_y p(y | x) p(h = 1 | x, y), (N, H)."""
         posterior = self.predict_proba(x)
-        return sum(posterior[:, k, None] * inputs.sigmoid() for k, inputs in enumerate(self._inputs_by_class(x)))
+        weighted = (posterior[:, k, None] * inputs.sigmoid() for k, inputs in enumerate(self._inputs_by_class(x)))
+        return cast(Tensor, sum(weighted))
 
     def picture(self, x: Tensor, y: Tensor) -> Visualization:
         """The weights of the hidden units with the largest norms."""
@@ -218,4 +220,4 @@ class RestrictedBoltzmann(BoltzmannMachine):
             s = values.where(fixed, self.gibbs_step(s, min(1.0, 2 * i / GIBBS_STEPS)))
             if i >= GIBBS_STEPS // 2:
                 total = total + s
-        return s[:, : self.pixels], total[:, : self.pixels] / (GIBBS_STEPS - GIBBS_STEPS // 2)
+        return s[:, : self.pixels], cast(Tensor, total)[:, : self.pixels] / (GIBBS_STEPS - GIBBS_STEPS // 2)

@@ -25,6 +25,7 @@ References:
 
 import itertools
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +96,7 @@ class StyleGAN(ConditionalAdversarialNet):
 
     def picture(self, x: Tensor, y: Tensor) -> Visualization:
         """Mixtures of styles in a grid: the fine style varies from left to right, the coarse style from top to bottom."""
-        generator = self.ema.module
+        generator = cast(_Generator, self.ema.module)
         with torch.no_grad():
             labels = torch.arange(2 * PICTURED, device=self.step.device) % self.classes
             z = self._sample_noise(2 * PICTURED)
@@ -117,12 +118,12 @@ class StyleGAN(ConditionalAdversarialNet):
         return Visualization(torch.cat(rows).cpu(), columns=PICTURED + 1, caption=caption)
 
     def _generate(self, z, y):
-        generator = self.ema.module
+        generator = cast(_Generator, self.ema.module)
         w = self._truncate(generator.mapping(self._generator_input(z, y)), y)
         return _to_unit_range(generator.synthesis(w, w))
 
     def _truncate(self, w, y):
-        mean = self.ema.module.mapping.mean[y]  # (N, W)
+        mean = cast(_Generator, self.ema.module).mapping.mean[y]  # (N, W)
         return mean + self.truncation * (w - mean)
 
 
@@ -166,7 +167,7 @@ def _normalize(x):
 class _Generator(nn.Module):
     """(N, Z + K), noise and one-hot label -> (N, C, H, W) in [-1, 1]; in training some images have two styles."""
 
-    def __init__(self, mapping, synthesis, mixing):
+    def __init__(self, mapping: _Mapping, synthesis: Synthesis, mixing: float):
         super().__init__()
         self.mapping = mapping
         self.synthesis = synthesis

@@ -16,6 +16,8 @@ References:
     The distribution of a pixel: T. Salimans et al., "PixelCNN++", ICLR 2017. https://arxiv.org/abs/1701.05517
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -206,7 +208,7 @@ class Prior(nn.Module):
     rotary_embedding: Tensor
     histogram: Tensor
 
-    def __init__(self, classes: int, words: int, grid: tuple[int, int], width: int, depth: int, dropout: float):
+    def __init__(self, classes: int, words: int, grid: Sequence[int], width: int, depth: int, dropout: float):
         super().__init__()
         height, grid_width = grid
         heads = max(1, width // 32)
