@@ -18,7 +18,7 @@ run: $(ENVIRONMENT)  # the default study, on all cores
 	exit $$status
 
 # Each worker takes a file at a time. The files that take longest go first, so that none of them is left over at the end.
-LONG := $(foreach name,tracking models failures workflow oracle readme cluster,$(wildcard tests/*/test_$(name).py))
+LONG := $(foreach name,workflow failures readme oracle models tracking cluster nets,$(wildcard tests/*/test_$(name).py))
 TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/*/test_*.py))
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
