@@ -87,7 +87,7 @@ def fitted_once(name):
 
 @cache
 def _fitted_once(name):
-    data = known_data() if MODELS[name].needs_known_distribution else made_data(specification())
+    data = known_data() if MODELS[name].tags.needs_known_distribution else made_data(specification())
     return fitted(MODELS[name], data), data
 
 

@@ -227,6 +227,7 @@ def test_real_mnist(tmp_path):
 # Published files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dataset"), [("MNIST", MNIST), ("FashionMNIST", FashionMNIST)])
 def test_download_tries_the_next_mirror(tmp_path, served, closed, published, name, dataset):
     folder, url = served
@@ -362,6 +363,7 @@ def test_preprocessing_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
+@pytest.mark.slow
 def test_torchvision_imports_beside_the_installed_torch():
     code = "from pofxy.data.torchvision_compat import import_torchvision as get; assert get() is get(); "
     code += "import torchvision.datasets, torchvision.transforms.v2, torchvision.models, torchvision.utils"
@@ -577,6 +579,7 @@ def test_a_table_that_cannot_be_used_is_refused_with_the_cause_in_one_line(data,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n"), [("gaussians", 1500), ("known_images", 2000)])
 def test_the_audit_of_samples_of_a_known_distribution_has_its_ground_truth(name, n, tmp_path):
     from pofxy.data.known_distributions import open_distribution
@@ -615,6 +618,7 @@ def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path):
         read_json(tmp_path / "old.txt")
 
 
+@pytest.mark.slow
 def test_the_rules_write_the_arrays(tmp_path):
     write_folder(tmp_path / "small")
     study = {"study": "small", "datasets": ["idx:small"], "models": ["logistic_regression"], "split": {"val": 0.25}}

@@ -133,6 +133,7 @@ def test_gaussians_integrate_to_one_and_the_ground_truth_agrees_with_simpsons_ru
     )
 
 
+@pytest.mark.slow
 def test_a_finer_grid_does_not_change_the_accuracy(monkeypatch):
     distribution = open_distribution({"of": "gaussians"})
     accuracy = distribution.ground_truth()["bayes_accuracy"]

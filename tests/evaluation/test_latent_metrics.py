@@ -174,6 +174,7 @@ def test_two_dimensional_latents_are_their_own_map_and_the_map_has_500_points_at
     assert np.isfinite(latent_trustworthiness(copies, embed(copies))[0]), "many latents may be the same"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "sigma"), [((3, 16, 16), 1.5), ((1, 28, 28), 1.5), ((1, 8, 8), 1.5 * 7 / 11), ((1, 10, 13), 1.5 * 9 / 11)]
 )

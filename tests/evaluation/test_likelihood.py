@@ -283,6 +283,7 @@ def test_the_interval_of_the_normalizer_covers_it_in_95_of_100_runs():
     assert np.std(errors) == pytest.approx(annealing.standard_error, rel=0.5)
 
 
+@pytest.mark.slow
 def test_forward_and_reverse_estimates_enclose_the_normalizer_and_converge():
     """From exact samples, the mean forward estimate lies below and the mean reverse one above, closer for longer walks."""
     model = Boltzmann(scale=1.5)

@@ -408,6 +408,7 @@ def weights(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_standard_feature_net_takes_weights_from_a_file(weights):
     nets = [open_inception(str(weights / name)) for name in ("net.safetensors", "net.pth")]
     x, _ = images(6)

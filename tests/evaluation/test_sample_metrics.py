@@ -153,6 +153,7 @@ def test_a_ball_contains_the_copies_of_its_center_and_of_four_neighbors(monkeypa
     assert balls(test, test.clone())[0].sum() != 5 * 500
 
 
+@pytest.mark.slow
 def test_memory_stays_far_below_a_matrix_of_all_pairs():
     """In its own process, as the peak is measured: one matrix of 6,000 x 6,000 would be 144 MB."""
     program = """
@@ -429,6 +430,7 @@ def test_nearest_neighbor_ratio_is_the_ratio_of_two_searches(pool):
     assert nearest_neighbor_ratio(*pool(copies, train, test)) < 0.1
 
 
+@pytest.mark.slow
 def test_the_p_value_is_uniform_for_new_samples_and_small_for_copies(pool):
     rng = np.random.default_rng(8)
     p_values = []

@@ -235,6 +235,7 @@ def test_images_are_halved_until_the_smaller_side_has_four_to_seven_pixels(shape
         strided.conv_layers(specification((1, 7, 9)), 4, "Made")
 
 
+@pytest.mark.slow
 def test_samples_of_a_table_have_its_mean_and_standard_deviation():
     generator = torch.Generator().manual_seed(0)
     mean = torch.tensor([0.3, 0.7, 0.5])

@@ -91,6 +91,7 @@ def exact_log_joint(model):
     return torch.stack(log_joint, 1)
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_annealing_path_starts_normalized_and_ends_at_the_model(kind, fitted):
     model = fitted(kind)
@@ -160,6 +161,7 @@ def test_the_model_has_learned_the_distribution_and_the_prior(kind, fitted):
     assert float(mass[index, y].log().mean()) > float(true.mean()) - 0.25, "nats from the true distribution"
 
 
+@pytest.mark.slow
 @BOTH
 def test_samples_have_the_distribution_of_their_label(kind, fitted):
     model = fitted(kind)

@@ -63,6 +63,7 @@ def test_a_pixel_drifts_by_no_more_than_a_tenth_of_its_range_in_a_step():
     assert float((model.langevin(far, None, 1) - far).abs().max()) == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences(fitted):
     model, data = fitted
     x = data.x_val[:3]

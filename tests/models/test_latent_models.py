@@ -84,6 +84,7 @@ def test_a_level_of_vanishing_mass_has_a_finite_gradient():
     assert log_mass.isfinite().all() and parameters.grad.isfinite().all() and parameters.grad.abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_principal_components_are_scikit_learns():
     from sklearn.decomposition import PCA as SklearnPCA
 
@@ -136,6 +137,7 @@ def test_a_denoising_autoencoder_moves_noisy_points_to_the_data_and_pca_copies_t
     torch.testing.assert_close(copied, noisy, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_kl_term_is_the_mean_of_its_samples_and_more_importance_samples_raise_the_bound():
     data = images()
     model = fitted(build_model(VAE, latent_dim=2, hidden=32, steps=300), data)
@@ -151,6 +153,7 @@ def test_the_kl_term_is_the_mean_of_its_samples_and_more_importance_samples_rais
     assert losses[0] > losses[1] > losses[2]
 
 
+@pytest.mark.slow
 def test_training_on_the_iwae_bound_gives_a_better_iwae_bound():
     data = images((1, 3, 3))
     bounds = {}
@@ -182,6 +185,7 @@ def conditional():
     return model, data, torch.stack(exact, 1)
 
 
+@pytest.mark.slow
 def test_the_bound_of_a_class_is_a_tight_lower_bound_of_the_quadrature(conditional):
     model, data, exact = conditional
     seed_everything(0)

@@ -417,6 +417,7 @@ def direct(name):
 SCIKIT_LEARN = [name for name in DISCRIMINATIVE if hasattr(model_class("discriminative", name)(), "estimator")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SCIKIT_LEARN if name != "linear_regression"])
 def test_scikit_learn_called_directly_gives_the_same_labels(name):
     from sklearn.datasets import load_digits

@@ -59,6 +59,7 @@ def lead_of(values, best, score):
     return lead.mean(), lead.std(ddof=1) / np.sqrt(len(lead))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -141,7 +141,7 @@ def test_independent_pixels_inpaint_the_mean():
 
 @pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if entry.family == "reference" and name != "oracle"])
 def test_a_reference_model_takes_tables_or_refuses_them(name):
-    if MODELS[name].images_only:
+    if MODELS[name].tags.images_only:
         with pytest.raises(ValueError, match=r"^made: "):
             fitted(name, table())
     else:

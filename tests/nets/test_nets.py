@@ -163,6 +163,7 @@ def test_a_table_is_refused_by_a_net_over_images(name):
         small(MODELS[name]).fit(TrainingData(spec, *[torch.zeros(3, 6), torch.arange(3)] * 2), Trainer())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("name", [name for name in DISCRIMINATIVE if name not in IMAGE_CLASSIFIERS])
 def test_tables_of_two_classes_or_more_with_a_constant_column(name, classes, tmp_path):

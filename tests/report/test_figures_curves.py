@@ -45,6 +45,7 @@ def has_table(page: Page, label: str) -> bool:
     return any(attributes.get("aria-label") == label for attributes in page.having("role"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", FIGURES)
 def test_figure_is_valid_markup_with_labels_for_its_charts(study, figure):
     page = Page(draw_figure(figure, study))
@@ -128,6 +129,7 @@ def test_a_pair_that_shares_no_draw_has_no_panel(study, counterpart):
     assert " against " not in text
 
 
+@pytest.mark.slow
 def test_robustness_shows_the_share_of_clean_accuracy_that_is_kept(study):
     text = Page(robustness(study, "digits")).text.replace("_ ", "_")  # a name may break after each underscore
     rows = study.curves[study.curves["curve"] == "robustness"]
@@ -167,6 +169,7 @@ def test_adversarial_orders_by_the_stronger_attack(study):
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "gone",
     [
@@ -189,6 +192,7 @@ def test_what_is_missing_is_left_out(study, gone):
     assert Page(figure(less, "digits")).unbalanced == []
 
 
+@pytest.mark.slow
 def test_one_place_is_a_curve_as_well(study):
     for place in (0.0, 1.0):
         for figure in CURVES:
@@ -197,6 +201,7 @@ def test_one_place_is_a_curve_as_well(study):
             assert markup is None or Page(markup).unbalanced == []
 
 
+@pytest.mark.slow
 def test_several_seeds_and_data_sets_are_drawn(tmp_path):
     study = Study.read(tmp_path, make_study(tmp_path, bad=True, seeds=(0, 1), datasets=("digits", "mnist")))
     shown = {figure["id"]: figure for figure in draw_figures(study)}

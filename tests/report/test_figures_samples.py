@@ -99,6 +99,7 @@ def cell(markup: str, model: str, column: int) -> str:
     return re.findall(r"<td.*?</td>", row, re.DOTALL)[column]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 def test_figures_are_valid_markup_with_labels_for_their_charts(study, figure):
     page = Page(draw_figure(figure, study))
@@ -112,6 +113,7 @@ def test_nothing_yet_is_no_figure(tmp_path, figure):
     assert draw_figure(figure, Study.read(tmp_path, {})) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 def test_figures_work_without_files(tmp_path, figure):
     """With tables alone, as they may come from another machine."""
@@ -133,6 +135,7 @@ def test_numbers_may_be_missing(study, figure):
     assert markup is None or Page(markup).unbalanced == []
 
 
+@pytest.mark.slow
 def test_fidelity_has_a_panel_for_each_score_in_one_order(study):
     markup = fidelity(study, "digits")
     scores = study.scores[study.scores["dataset"] == "digits"]
@@ -162,6 +165,7 @@ def test_an_axis_separates_values_that_are_close_and_far_apart(values, scale):
     assert scale_for(pd.Series(values)) == scale
 
 
+@pytest.mark.slow
 def test_scores_below_zero_are_drawn(study):
     less = with_scores(study, {("vae", "kernel_distance"): -0.0006, ("dcgan", "kernel_distance"): 0.0}, 0.001)
     name = f"{metric_name('kernel_distance')} on digits"

@@ -115,6 +115,7 @@ def test_a_failed_run_shows_its_reason_in_its_cells(made):
     assert cells_of(found, "vae_beta4")["frechet_distance"].missing == "timeout: not done after the time limit of 60 s"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [True, False])
 def test_the_partial_banner_is_there_iff_a_run_failed(tmp_path, bad):
     config = make_study(tmp_path, bad=bad)
@@ -209,6 +210,7 @@ def test_of_several_estimators_the_one_over_more_images_is_shown(tmp_path):
     assert len(found) == 3
 
 
+@pytest.mark.slow
 def test_what_is_best_at_a_value_is_sorted_by_its_distance(tmp_path, monkeypatch):
     monkeypatch.setattr("pofxy.report.study.best_values", lambda: {"novelty": 1.0})
     config = make_study(tmp_path, bad=False)
@@ -245,6 +247,7 @@ def test_the_normalized_score_stands_beside_the_value(made):
     assert len(bars) > 20
 
 
+@pytest.mark.slow
 def test_scores_may_have_no_normalized_score(tmp_path):
     config = make_study(tmp_path, bad=False)
     path = tmp_path / "report/scores.csv"
@@ -473,6 +476,7 @@ def test_better_than_possible_is_an_alarm(gaussians_study, value, alarms):
     )
 
 
+@pytest.mark.slow
 def test_several_seeds_and_data_sets(tmp_path):
     config = make_study(tmp_path, bad=False, seeds=(0, 1, 2), datasets=("digits", "mnist"))
     study = Study.read(tmp_path, config)
@@ -497,6 +501,7 @@ def test_nothing_yet_is_still_a_page(tmp_path):
     assert "There are no runs yet." in Page((tmp_path / "report/index.html").read_text(encoding="utf-8")).text
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_drawn_does_not_affect_the_others(tmp_path):
     config = make_study(tmp_path, bad=False)
     (tmp_path / "runs/digits/lenet/seed0/history.csv").write_text("epoch,loss\n1,<i>two</i>\n")
@@ -524,6 +529,7 @@ def _orders(page: Page) -> list[list[str]]:
     return orders
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed (apt-get install chromium)")
 def test_sorting_in_a_browser(made, tmp_path):
     folder, config, path, text, plain = made

@@ -108,12 +108,14 @@ def test_what_cannot_be_generated_is_refused_in_one_line_and_nothing_is_written(
 # ---- the script ----
 
 
+@pytest.mark.slow
 def test_the_script_takes_a_prompt_as_the_readme_shows_it(runs, run_script, tmp_path):
     process = run_script("--run", runs / "dalle", "--text", "a handwritten three", "--out", "three.png")
     assert process.stdout == "three.png: 'a handwritten three', 1 by DALLE, seed 0\n", process.stderr
     assert Image.open(tmp_path / "three.png").size == (224, 224)
 
 
+@pytest.mark.slow
 def test_the_script_fails_with_one_line(runs, run_script):
     process = run_script("--run", runs / "independent_pixels", "--label", "3", "--out", "a.png")
     assert process.returncode == 1

@@ -169,6 +169,7 @@ def run_jobs(folder: Path, run: plan.Run, x: torch.Tensor, y: torch.Tensor) -> N
     (run_folder / "logs/train.tsv").write_text("s\th:m:s\tmax_rss\tio_in\n1.5\t0:00:01\t200\t-\n")
 
 
+@pytest.mark.slow
 def test_a_study_is_an_experiment_per_data_set_with_a_parent_run(study):
     experiment = client_of(study.folder).get_experiment_by_name("digits")
     assert experiment.artifact_location == (study.folder / "mlartifacts/digits").as_uri()
@@ -293,6 +294,7 @@ print(json.dumps(outputs))
 """
 
 
+@pytest.mark.slow
 def test_logged_models_load_with_the_code_stored_with_them(study, tmp_path):
     """Several models in one process without another pofxy: each has its own code, and it is found beside that of the first."""
     np.save(tmp_path / "x.npy", study.x.numpy())
@@ -460,6 +462,7 @@ def test_refused_actions_are_kept_in_rejected_and_the_rest_is_sent(folder, caplo
 # ---- databases and servers that stop and return ----
 
 
+@pytest.mark.slow
 def test_a_deleted_database_and_another_address_get_new_parents(folder, database, tmp_path, monkeypatch):
     write_event(folder)
     tracking.deliver(folder)
@@ -562,6 +565,7 @@ def server(tmp_path, database, monkeypatch):
     server.kill()
 
 
+@pytest.mark.slow
 def test_while_a_server_is_down_no_job_fails_and_no_event_is_lost(server, study, tmp_path, caplog, capfd):
     folder = describe_study(tmp_path / "results")
     tracker = tracking.Tracker(folder, KEY)
@@ -662,6 +666,7 @@ sys.exit(any(os.waitpid(process, 0)[1] for process in processes))
 """
 
 
+@pytest.mark.slow
 def test_four_processes_that_deliver_at_once_lose_and_double_nothing(study, tmp_path):
     """The database does not exist yet when they start. MLflow must print nothing."""
     folder = describe_study(tmp_path / "results")

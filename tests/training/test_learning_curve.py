@@ -108,6 +108,7 @@ def test_steps_grow_with_the_subset_and_never_beyond_the_models_own():
 # ---- fits ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["logistic_regression", "mlp", "lenet"])
 def test_a_curve_has_a_row_for_each_subset_and_rises(of, learning_curve):
     subsets = Subsets((1, 20), draws=2, steps=100 if of != "logistic_regression" else None)

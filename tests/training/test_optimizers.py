@@ -7,6 +7,7 @@ from torch import nn
 from pofxy.training.optimizers import AdamW, learning_rate_factor
 
 
+@pytest.mark.slow
 def test_a_step_is_that_of_torch_bit_for_bit():
     nets = [nn.Linear(5, 3), nn.Linear(5, 3)]
     nets[1].load_state_dict(nets[0].state_dict())
