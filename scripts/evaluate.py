@@ -1,7 +1,5 @@
 """Scores one fitted model on the test split, by which nothing is chosen."""
 
-from pathlib import Path
-
 from pofxy.workflow.job import job
 
 with job(snakemake, "evaluate"):
@@ -24,8 +22,8 @@ with job(snakemake, "evaluate"):
         seed=params.run.seed,
         code=params.code,
     )
-    kept = KeptValues(Path(snakemake.output.scores).parent / "kept_values")
-    tracker = tracking.Tracker(results, params.run.key)
-    evaluate(Graph(facts, params.run.capabilities, params.code, kept), params.run, Outputs(*snakemake.output), tracker)
+    kept = KeptValues.beside(snakemake.output.scores)
+    graph = Graph(facts, params.run.capabilities, params.code, kept)
+    evaluate(graph, params.run, Outputs(*snakemake.output), tracker := tracking.Tracker(results, params.run.key))
     tracker.flush()
     tracking.deliver_if_due(results)

@@ -31,6 +31,11 @@ class KeptValues:
     def __init__(self, folder: Path | None):
         self.folder = folder
 
+    @classmethod
+    def beside(cls, output: Path | str) -> "KeptValues":
+        """The values of the run that an output file belongs to."""
+        return cls(Path(output).parent / "kept_values")
+
     def load(self, name: str, key: str) -> tuple[bool, object]:
         """Whether a value of this name and key is there, and the value. A file that cannot be read is as good as none."""
         if not key or self.folder is None or not (path := self.folder / f"{name}.safetensors").is_file():

@@ -24,6 +24,7 @@ RENAMED = {
     "max_iterations": "max_iter",
     "min_leaf": "min_samples_leaf",
     "neighbors": "n_neighbors",
+    "penalised": "penalized",
     "pixels": "max_features",
     "rounds": "max_iter",
     "scales": "n_scales",

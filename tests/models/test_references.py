@@ -14,7 +14,7 @@ from pofxy.base.seeding import seed_everything
 from pofxy.base.tags import tags_of
 from pofxy.data.known_distributions import open_distribution
 from pofxy.storage.models import load_model, model_class, save_model
-from pofxy.study import catalog
+from pofxy.study import catalog, fingerprint
 from pofxy.training.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -203,7 +203,7 @@ def test_without_a_known_distribution_there_is_no_oracle():
 
 def test_the_oracle_depends_on_every_known_distribution():
     paths = {path.resolve() for path in (catalog.PACKAGE / "data/known_distributions").glob("*.py")}
-    assert len(paths) >= 3 and paths <= set(catalog.closure(MODELS["oracle"].path))
+    assert len(paths) >= 3 and paths <= set(fingerprint.closure(MODELS["oracle"].path))
 
 
 # Inpainting by a posterior mean
