@@ -262,51 +262,52 @@ def test_editing_a_shared_file_runs_what_imports_it_again(smoke):
     assert to_run(smoke) == set()
 
 
-def computed(project, model):
-    """The quantities and metrics that the last evaluation of a model computed: all others had been kept."""
-    return json.loads((project.folder / RESULTS / f"runs/digits/{model}/seed0/evaluate.json").read_text())["computed"]
+SCORES = RESULTS / "runs/digits/lenet/seed0/scores.csv"
+
+
+def evaluate_lenet(project):
+    """Runs what lenet's scores need; the scores by metric, and the quantities and metrics that were computed, not kept."""
+    project.snakemake(SCORES, *SMOKE)
+    with (project.folder / SCORES).open(newline="") as file:
+        scores = {row["metric"]: float(row["value"]) for row in csv.DictReader(file)}
+    return scores, json.loads((project.folder / SCORES).with_name("evaluate.json").read_text())["computed"]
 
 
 def test_adding_a_metric_computes_that_metric_alone(smoke):
     text = '''"""Error: the share that is wrong.\n\n    1 - accuracy\n"""\nHIGHER_IS_BETTER = False\nUNIT = "share"\n\n
 def error(predict, y):\n    """1 where wrong, (N,)."""\n    return (predict != y).astype(float)\n'''
-    scores = RESULTS / "runs/digits/lenet/seed0/scores.csv"
     with Edited(smoke, "pofxy/evaluation/metrics/error.py", lambda _: text):
         found = to_run(smoke)
         assert {rule for rule, _ in found} == {"evaluate", "collect", "report"}
         classifiers = {"logistic_regression", "linear_svm", "lenet", "gaussian_naive_bayes"}
         assert {model for rule, model in found if rule == "evaluate"} == classifiers, "those that get the metric"
-        smoke.snakemake(scores, *SMOKE)
-        with (smoke.folder / scores).open(newline="") as file:
-            value = {row["metric"]: float(row["value"]) for row in csv.DictReader(file)}
-        assert value["error"] == pytest.approx(1 - value["accuracy"])
-        assert computed(smoke, "lenet") == ["metric error"]
-    smoke.snakemake(*SMOKE)
-    assert "error" not in {row["metric"] for row in rows(smoke, "scores.csv")}
-    assert computed(smoke, "lenet") == []
+        scores, computed = evaluate_lenet(smoke)
+        assert scores["error"] == pytest.approx(1 - scores["accuracy"])
+        assert computed == ["metric error"]
+    scores, computed = evaluate_lenet(smoke)
+    assert "error" not in scores and computed == []
+    assert to_run(smoke) == set()
 
 
 def test_editing_a_probe_computes_that_probe_alone(smoke):
-    before = rows(smoke, "scores.csv")
     with Edited(smoke, "pofxy/evaluation/quantities/corruption.py", coded):
-        found = to_run(smoke)
-        assert {rule for rule, _ in found} == {"evaluate", "collect", "report"}
-        smoke.snakemake(*SMOKE)
-        assert computed(smoke, "lenet") == ["corruption", "metric robustness"]
-        assert rows(smoke, "scores.csv") == before
-    smoke.snakemake(*SMOKE)
+        assert {rule for rule, _ in to_run(smoke)} == {"evaluate", "collect", "report"}
+        before = (smoke.folder / SCORES).read_text()
+        assert evaluate_lenet(smoke)[1] == ["corruption", "metric robustness"]
+        assert (smoke.folder / SCORES).read_text() == before
+    evaluate_lenet(smoke)
 
 
 def test_without_the_kept_values_the_scores_are_the_same(smoke):
-    before = rows(smoke, "scores.csv")
-    for folder in (smoke.folder / RESULTS / "runs").glob("*/*/*/kept_values"):
-        assert sum(path.stat().st_size for path in folder.iterdir()) < 64e6
-        shutil.rmtree(folder)
+    folder = (smoke.folder / SCORES).with_name("kept_values")
+    before = (smoke.folder / SCORES).read_text()
+    assert 0 < sum(path.stat().st_size for path in folder.iterdir()) < 64e6
+    shutil.rmtree(folder)
     assert to_run(smoke) == set(), "they are no output"
-    with Edited(smoke, "pofxy/evaluation/quantities/predictions.py", coded):
-        smoke.snakemake(*SMOKE)
-    assert rows(smoke, "scores.csv") == before
-    smoke.snakemake(*SMOKE)
+    with Edited(smoke, "pofxy/evaluation/quantities/speed.py", coded):
+        assert len(evaluate_lenet(smoke)[1]) > 15, "without them all is computed"
+        assert (smoke.folder / SCORES).read_text() == before
+    evaluate_lenet(smoke)
 
 
 def test_adding_a_model_and_a_variant_runs_only_them(smoke):
