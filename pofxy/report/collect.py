@@ -173,7 +173,9 @@ def _track_end(results: Path, run: Run, status: str) -> None:
     for path in sorted((_folder(results, run) / "logs").glob("*.tsv")):
         rows = files.read_csv(path, delimiter="\t")
         if rows:
-            benchmark = {f"benchmark/{path.stem}/{name}": float(value) for name, value in rows[0].items() if _is_number(value)}
+            benchmark: dict[str, float | None] = {
+                f"benchmark/{path.stem}/{name}": float(value) for name, value in rows[0].items() if _is_number(value)
+            }
             # The time of the job, so that a study that is collected twice has each number once.
             tracker.metrics(benchmark, at=path.stat().st_mtime)
     if status == "ok":

@@ -63,8 +63,7 @@ def history_panel(title: str, label: str, histories: list[pd.DataFrame], columns
             plot.locator_params(axis="y", nbins=5)
         plot.set_title(title)
         plot.set_xlabel("epoch")
-        plot.locator_params(axis="x", nbins=5)
-        plot.xaxis.get_major_locator().set_params(integer=True)
+        plot.locator_params(axis="x", nbins=5, integer=True)
         if columns:
             plot.legend(fontsize=6.5, handlelength=1.6)
         return svg(figure, label)

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from pofxy.report.study import Study
+from pofxy.report.study import Study, run_rows
 from pofxy.report.tables import Table, compare
 from pofxy.report.verdicts import verdicts
 from pofxy.report.wording import breakable, code, docstring, duration, normalized
@@ -117,7 +117,7 @@ def list_failures(study: Study) -> list[dict]:
         if cause := study.json(folder / "failure.json"):
             failure = _failure(folder, f"data set {dataset}", cause.get("status", "failed"), cause.get("reason", ""))
             failures.append({"anchor": f"{dataset}-data"} | failure)
-    for run in study.runs[study.runs["status"] != "ok"].itertuples():
+    for run in run_rows(study.runs[study.runs["status"] != "ok"]):
         folder = study.folder(run.dataset, run.model, run.seed)
         name = f"{run.model}, seed {run.seed}, {run.dataset}"
         anchor = f"{run.dataset}-{run.model}"
@@ -152,7 +152,7 @@ def facts(study: Study) -> dict[str, str]:
     origin = provenance(study.config)
     commits = {
         (run_origin["commit"], run_origin["dirty"])
-        for run in study.runs.itertuples()
+        for run in run_rows(study.runs)
         if (run_origin := study.train(run.dataset, run.model, run.seed).get("provenance"))
     }
     successful = (study.runs["status"] == "ok").sum()
@@ -180,7 +180,7 @@ def _audit(study: Study, dataset: str) -> dict:
 def run_history(study: Study) -> list[dict]:
     """Every run, feature nets included: its row of runs.csv, and the wall time of its steps from Snakemake's benchmarks."""
     rows = []
-    for run in study.runs.itertuples():
+    for run in run_rows(study.runs):
         steps = {}
         for path in sorted(study.folder(run.dataset, run.model, run.seed).glob("logs/*.tsv")):
             seconds = pd.read_csv(path, sep="\t").get("s", pd.Series(dtype=float))

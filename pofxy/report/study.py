@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,42 @@ COSTS = (
     "peak_mb",
     "model_bytes",
 )
+
+
+class RunRow(Protocol):
+    """A row of `Study.runs`, with the columns that are read one by one; `_asdict` gives all."""
+
+    dataset: str
+    model: str
+    family: str
+    seed: int
+    status: str
+    reason: str
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class SummaryRow(Protocol):
+    """A row of `Study.summary`."""
+
+    dataset: str
+    model: str
+    family: str
+    metric: str
+    unit: str
+    split: str
+    estimator: str
+    higher_is_better: bool
+    n: float
+    value: float
+    low: float
+    high: float
+    seeds: int
+    spread: float
+    bound: bool
+    normalized_score: float
+    best: float
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -126,16 +163,17 @@ class Study:
         means = successful.groupby("model", sort=False)[list(COSTS)].mean()
         return means.join(successful.groupby("model")["family"].first())
 
-    def predictions(self, dataset: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """A classifier's labels (N,) and probabilities (N, K) of the test split.
+    def predictions(self, dataset: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The labels (N,) and probabilities (N, K) of the test split, of one of the `classifiers`.
 
-        The probabilities are None where it gives none; the result is None where it gives no labels either.
+        The probabilities are None where it gives none.
+
+        Raises:
+            FileNotFoundError: for a run that gave no labels.
         """
         folder = self.folder(dataset, model, seed) / "predictions"
-        labels, probabilities = (
-            np.load(path) if (path := folder / f"{name}.npy").is_file() else None for name in ("labels", "probabilities")
-        )
-        return None if labels is None else (labels, probabilities)
+        probabilities = folder / "probabilities.npy"
+        return np.load(folder / "labels.npy"), np.load(probabilities) if probabilities.is_file() else None
 
     def classifiers(self, dataset: str) -> list[tuple[str, str, int]]:
         """(model, family, first seed) of each model that classifies and whose first seed succeeded, in the order of the runs.
@@ -147,8 +185,8 @@ class Study:
         rows = self.runs[self.runs["dataset"] == dataset].drop_duplicates("model")
         return [
             (row.model, row.family, row.seed)
-            for row in rows.itertuples()
-            if row.status == "ok" and self.predictions(dataset, row.model, row.seed) is not None
+            for row in run_rows(rows)
+            if row.status == "ok" and (self.folder(dataset, row.model, row.seed) / "predictions/labels.npy").is_file()
         ]
 
     def first_seed(self, dataset: str, model: str) -> int:
@@ -177,9 +215,7 @@ class Study:
     def pictured(self, dataset: str, name: str) -> list[tuple[str, str]]:
         """(model, family) of each model whose first seed has the picture `name`, in the order of the runs."""
         rows = self.runs[self.runs["dataset"] == dataset].drop_duplicates("model")
-        return [
-            (row.model, row.family) for row in rows.itertuples() if (self.folder(dataset, row.model, row.seed) / name).is_file()
-        ]
+        return [(row.model, row.family) for row in run_rows(rows) if (self.folder(dataset, row.model, row.seed) / name).is_file()]
 
     def picture(self, dataset: str, model: str, name: str) -> str:
         """The picture `name` of a model's first seed, as a data URI."""
@@ -216,6 +252,16 @@ class Study:
         except (OSError, ValueError):
             return {}
         return value if isinstance(value, dict) else {"value": value}
+
+
+def run_rows(runs: pd.DataFrame) -> Iterable[RunRow]:
+    """The rows of `Study.runs` or of a part of it."""
+    return cast("Iterable[RunRow]", runs.itertuples())
+
+
+def summary_rows(rows: pd.DataFrame) -> Iterable[SummaryRow]:
+    """The rows of `Study.summary` or of a part of it."""
+    return cast("Iterable[SummaryRow]", rows.itertuples())
 
 
 def best_values() -> dict[str, float]:

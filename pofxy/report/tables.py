@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pofxy.report.comparison import one_each, tied
-from pofxy.report.study import Study
+from pofxy.report.study import Study, summary_rows
 from pofxy.report.verdicts import headline_metrics
 from pofxy.report.wording import bound_sign, decimals, interval, metric_name, name_of, number
 from pofxy.study import catalog
@@ -197,7 +197,7 @@ def compare(study: Study, dataset: str) -> list[Table]:
     candidates = []
     for model, seeds in runs.groupby("model", sort=False):
         capabilities = tuple(seeds["capabilities"].iloc[0].split())
-        candidates.append(_Candidate(_row(study, model, seeds), capabilities, catalog.evaluations(capabilities)))
+        candidates.append(_Candidate(_row(study, str(model), seeds), capabilities, catalog.evaluations(capabilities)))
     tables = []
     for topic, capabilities in TOPICS.items():
         chosen = {column: by_model for column, by_model in cells.items() if column.group in capabilities}
@@ -275,7 +275,7 @@ def _metric_columns(scores: pd.DataFrame) -> list[Column]:
     known = catalog.metrics()
     kinds = scores.drop_duplicates(["metric", "unit", "split"])
     columns = []
-    for kind in kinds.itertuples():
+    for kind in summary_rows(kinds):
         entry = known.get(kind.metric)
         name = metric_name(kind.metric)
         several_units = kinds[kinds["metric"] == kind.metric]["unit"].nunique() > 1
@@ -317,7 +317,7 @@ def _score_cells(study: Study, scores: pd.DataFrame, column: Column) -> dict[str
     # The parts of the estimator's name that all cells share stand in the hint alone.
     shared = set.intersection(*(set(name.split(", ")) for name in rows["estimator"])) if len(rows) else set()
     cells = {}
-    for row in one_each(rows).itertuples():
+    for row in summary_rows(one_each(rows)):
         seeds = "one seed" if row.seeds == 1 else f"mean over {row.seeds} seeds"
         sorting = row.value if column.best_at is None else row.loss
         cells[row.model] = Cell(
@@ -337,7 +337,7 @@ def _cost_cells(costs: pd.DataFrame, column: Column) -> dict[str, Cell]:
     """The cells of a cost's column by model."""
     values = (costs[column.key] / COSTS[column.key].divisor).dropna()
     # Costs span orders of magnitude: each value has its own two significant digits.
-    return {model: Cell(number(value, max(decimals([value]) - 1, 0)), float(value)) for model, value in values.items()}
+    return {str(model): Cell(number(value, max(decimals([value]) - 1, 0)), float(value)) for model, value in values.items()}
 
 
 def _missing(column: Column, capabilities: tuple[str, ...], reasons: dict[str, str], failure: str) -> Cell:

@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
 from pofxy.study import catalog
+
+if TYPE_CHECKING:
+    from pofxy.report.study import SummaryRow
 
 NO_BREAK = "\u00a0"
 
@@ -48,7 +52,7 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
-def bound_sign(row) -> str:
+def bound_sign(row: "SummaryRow") -> str:
     """≤ or ≥ before a bound on the true value, "" before any other value; `row` is a row of `Study.summary`."""
     if not row.bound:
         return ""

@@ -151,9 +151,9 @@ def _draw_interval(plot: "Axes", row: pd.Series, y: float, lowest: float) -> Non
 
 
 def _draw_extra(plot: "Axes", extra: pd.DataFrame, y: float, color: str) -> None:
-    for other in extra.itertuples():
-        marker, diameter = ("D", 4) if other.mark == "train" else ("o", 3.2)
-        plot.plot(other.value, y, marker, color=color, markerfacecolor="white", markersize=diameter, markeredgewidth=0.9)
+    for value, mark in zip(extra["value"], extra["mark"], strict=True):
+        marker, diameter = ("D", 4) if mark == "train" else ("o", 3.2)
+        plot.plot(value, y, marker, color=color, markerfacecolor="white", markersize=diameter, markeredgewidth=0.9)
 
 
 def _draw_dot(plot: "Axes", row: pd.Series, y: float, size: Size) -> None:

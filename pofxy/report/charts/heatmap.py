@@ -1,5 +1,7 @@
 """Tables whose cells are the darker the higher their value."""
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -22,8 +24,8 @@ def heatmap(values: pd.DataFrame, families: dict[str, str], title: str, label: s
         uncolored: columns without color, which have a scale of their own.
     """
     colored = values.drop(columns=list(uncolored))
-    low = colored.min(axis=None)
-    high = colored.max(axis=None)
+    low = cast("float", colored.min(axis=None))
+    high = cast("float", colored.max(axis=None))
     weights = (colored - low) / (high - low or 1)
     weights = weights.reindex(columns=values.columns, fill_value=0.0)
     best = values.max()

@@ -1,6 +1,6 @@
 """Names at the ends of lines, moved apart where they would overlap."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from pofxy.report.charts.colors import FAMILY_TEXT_COLORS, MUTED, family_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.text import Annotation
 
 FONT_SIZE = 7
@@ -49,7 +50,8 @@ def label_ends(plot: "Axes", ends: list[LineEnd], other_names: tuple[str, ...] =
     pixels_per_point = figure.dpi / 72
     distance = DISTANCE * pixels_per_point
     widest = _widest(plot, {*other_names, *(end.name for end in ends)})
-    figure.get_layout_engine().set(rect=(0, 0, 1 - (widest + distance) / figure.bbox.width, 1))
+    layout = cast("ConstrainedLayoutEngine", figure.get_layout_engine())  # that of every figure from `axes`
+    layout.set(rect=(0, 0, 1 - (widest + distance) / figure.bbox.width, 1))
     figure.canvas.draw()  # the height of the axes is known only now
     if not ends:
         return

@@ -8,7 +8,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
+    from matplotlib.axis import XAxis, YAxis
 
 
 def scale_for(values: pd.Series) -> str:
@@ -35,7 +35,7 @@ def symlog_x_axis(plot: "Axes", rows: pd.DataFrame) -> None:
     plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 
-def log_axis(axis: "Axis", values: Iterable[float], decades: float = 2) -> None:
+def log_axis(axis: "XAxis | YAxis", values: Iterable[float], decades: float = 2) -> None:
     """A logarithmic axis with plain numbers at 1, 2 and 5.
 
     Args:

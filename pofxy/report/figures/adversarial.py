@@ -10,6 +10,8 @@ gradient with respect to the pixels. A model without such a gradient cannot be a
 robust.
 """
 
+from typing import cast
+
 import pandas as pd
 from markupsafe import Markup
 
@@ -60,7 +62,7 @@ def _panel(dataset: str, model: str, family: str, accuracies: dict[str, pd.DataF
             if is_stronger:
                 plot.plot(table.drop(index=model, errors="ignore").T, color="#c9ced6", linewidth=0.7, zorder=1)
             if model in table.index:
-                line = table.loc[model].dropna()
+                line = cast("pd.Series", table.loc[model]).dropna()
                 plot.plot(line, color=family_color(family), linewidth=1.8, linestyle="-" if is_stronger else DASHES)
                 ends.append(end_of(line, attack, family, bold=is_stronger))
         plot.set_ylim(-0.04, 1.04)

@@ -6,7 +6,7 @@ across the diagonal is a mistake in one direction only. Below each panel stand i
 comes first. All panels share one scale and show each model's first seed.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from markupsafe import Markup
@@ -67,7 +67,8 @@ def _panel(dataset: str, model: str, counts: np.ndarray, names: list[str]) -> Ma
     colors = np.where(is_right, _colormap(BLUES)(share[row, column]), _orange(share[row, column]))
     corners = np.stack([column, row], 1)[:, None] + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # (cells, 4, 2)
     with axes(2.8, 2.9) as (figure, plot):
-        plot.add_collection(PolyCollection(corners, facecolors=colors))
+        # The stub wants a sequence; Matplotlib takes one array of all polygons as well, on a faster path.
+        plot.add_collection(PolyCollection(corners, facecolors=colors))  # pyright: ignore[reportArgumentType]
         plot.set_xlim(0, len(names))
         plot.set_ylim(len(names), 0)
         plot.set_aspect("equal")
@@ -93,11 +94,12 @@ def _key() -> Markup:
 
     style = "display:inline-block;width:12px;height:12px;margin:0 5px 0 14px;vertical-align:-1px;background:"
     swatch = Markup('<span style="white-space:nowrap"><span style="{}{}"></span>{:g} %</span> ')
-    swatches = Markup("").join(swatch.format(style, to_hex(_orange(share)), 100 * share) for share in KEY)
+    colors = [cast("tuple[float, float, float, float]", _orange(share)) for share in KEY]
+    swatches = Markup("").join(swatch.format(style, to_hex(color), 100 * share) for color, share in zip(colors, KEY, strict=True))
     return note(Markup("Share of a class that is taken for another: {}").format(swatches))
 
 
-def _orange(share: np.ndarray | float) -> np.ndarray:
+def _orange(share: np.ndarray | float) -> np.ndarray | tuple[float, float, float, float]:
     # The square root makes mistakes of one in a hundred differ from none, and those of one in five from one in two.
     return _colormap(ORANGES)(np.sqrt(np.minimum(share, DARKEST) / DARKEST))
 

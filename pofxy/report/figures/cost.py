@@ -49,8 +49,12 @@ def _scatter(study: Study, dataset: str, column: str, quality: str) -> Markup | 
         plot.set_xlabel(title)
         plot.set_title(f"{QUALITIES[quality]}, {'higher' if higher_is_better else 'lower'} is better")
         # The names of the front come first; a name that would cover another one is left to the table.
-        named = [*front.itertuples(), *rows.drop(front.index).itertuples()]
-        _label_points(plot, [(row.cost / one, row.value, row.model) for row in named])
+        points = [
+            (price / one, value, model)
+            for named in (front, rows.drop(front.index))
+            for price, value, model in zip(named["cost"], named["value"], named["model"], strict=True)
+        ]
+        _label_points(plot, points)
         return svg(figure, f"{QUALITIES[quality]} against {title} on {dataset}")
 
 

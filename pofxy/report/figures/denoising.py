@@ -45,7 +45,8 @@ def _chart(dataset: str, rows: pd.DataFrame) -> Markup:
             line = line.droplevel("condition").sort_index()
             plot.plot(line, color=MUTED, linestyle=dashes, linewidth=1.2)
             ends.append(end_of(line, str(name), "reference"))
-        for (model, family), line in models.groupby(["model", "family"], sort=False):
+        for key, line in models.groupby(["model", "family"], sort=False):
+            model, family = map(str, key)
             line = line.set_index("at").sort_index()
             bold = model == best
             plot.plot(line["value"], "o-", color=family_color(family), linewidth=2 if bold else 1, markersize=3)

@@ -57,8 +57,9 @@ def _cells(masked: pd.DataFrame, higher_is_better: bool) -> dict[str, tuple[Mark
     own = masked[masked["family"] != "reference"]["value"]
     best = own.max() if higher_is_better else own.min()
     cells = {}
-    for row in masked.itertuples():
-        text = Markup("{}<small>{}</small>").format(number(row.value, places), interval(row.low, row.high, places))
-        is_best = row.family != "reference" and row.value == best
-        cells[str(row.Index)] = (text, BOLD if is_best else "")
+    columns = (masked[name] for name in ("family", "value", "low", "high"))
+    for model, family, value, low, high in zip(masked.index, *columns, strict=True):
+        text = Markup("{}<small>{}</small>").format(number(value, places), interval(low, high, places))
+        is_best = family != "reference" and value == best
+        cells[str(model)] = (text, BOLD if is_best else "")
     return cells

@@ -96,7 +96,7 @@ def _table(study: Study, dataset: str) -> Markup | None:
     for model, row in values.iterrows():
         baselines = _baselines(study, dataset, str(model), curves[curves["model"] == model])
         cells = [_cell(row[metric], baselines.get(metric)) for metric in metrics]
-        rows.append((str(model), families[model], cells))
+        rows.append((str(model), families[str(model)], cells))
     return number_table(f"scores of latents on {dataset}", [METRICS[metric] for metric in metrics], rows)
 
 
@@ -138,7 +138,7 @@ def _scatter(points: np.ndarray, y: np.ndarray) -> bytes:
             middle = np.median(points[y == k], axis=0)
             color = CLASS_COLORS[k % len(CLASS_COLORS)]
             box = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": color, "linewidth": 1.2, "alpha": 0.9}
-            plot.annotate(str(k), middle, ha="center", va="center", fontsize=8, fontweight="bold", bbox=box)
+            plot.annotate(str(k), (middle[0], middle[1]), ha="center", va="center", fontsize=8, fontweight="bold", bbox=box)
         # A few points far away must not press the others together.
         low, high = np.quantile(points, [0.005, 0.995], axis=0)
         margin = 0.08 * (high - low + 1e-9)

@@ -11,7 +11,7 @@ bold line is the best at one size at least. "all" is the whole train split, on w
 that are trained by gradient steps take more steps than on a subset, so a part of their last rise is due to longer training.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -78,11 +78,15 @@ def _all(dataset: str, rows: pd.DataFrame, means: pd.DataFrame) -> Markup:
         for model in sorted(means.index, key=lambda model: model in best):
             line = means.loc[model].dropna()
             bold = model in best
-            style = {"linewidth": 2, "markersize": 3} if bold else {"linewidth": 0.8, "markersize": 1.5, "alpha": 0.55}
+            style: dict[str, Any] = (
+                {"linewidth": 2, "markersize": 3} if bold else {"linewidth": 0.8, "markersize": 1.5, "alpha": 0.55}
+            )
             plot.plot(line, "o-", color=family_color(families[model]), **style)
             ends.append(end_of(line, model, families[model], bold))
         _size_axis(plot, rows)
-        _accuracy_axis(plot, means.min(axis=None), means.max(axis=None), smallest_error)
+        low = cast("float", means.min(axis=None))
+        high = cast("float", means.max(axis=None))
+        _accuracy_axis(plot, low, high, smallest_error)
         plot.set_ylabel("accuracy, mean over the subsets")
         label_ends(plot, ends)
         return svg(figure, f"learning curves of all models on {dataset}", zoom=1.2)

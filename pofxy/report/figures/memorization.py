@@ -11,6 +11,8 @@ closer to train images than to test images. Its p-values are adjusted for the nu
 memorization. Authenticity is the share of samples that are no near copy of a train image. A red value indicates memorization.
 """
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -56,17 +58,18 @@ def _table(study: Study, dataset: str, authenticity: dict[str, float]) -> Markup
     suspects = {P_VALUE: too_near(study, dataset, p_values), "authenticity": set(low_authenticity)}
     values = pd.concat([one_each(rows) for _, rows in scores.groupby("metric")])
     values = values.pivot(index="model", columns="metric", values="value")
-    values = values.reindex(columns=[metric for metric in METRICS if metric in values])
+    metrics = [metric for metric in METRICS if metric in values]
+    values = values.reindex(columns=metrics)
     families = families_of(scores)
     rows = []
     for model in sorted(values.index, key=lambda model: (families[model] == "reference", authenticity.get(model, np.inf))):
         cells = []
-        for metric, value in values.loc[model].items():
-            if metric == P_VALUE:
-                value = p_values.get(model, value)
+        for metric, value in zip(metrics, cast("pd.Series", values.loc[model]), strict=True):
+            if metric == P_VALUE and model in p_values:
+                value = p_values[model]
             cells.append((_text(value, METRICS[metric]), ALARM if model in suspects.get(metric, ()) else ""))
         rows.append((model, families[model], cells))
-    return number_table(f"signs of memorization on {dataset}", [metric_name(metric) for metric in values], rows)
+    return number_table(f"signs of memorization on {dataset}", [metric_name(metric) for metric in metrics], rows)
 
 
 def _text(value: float, decimals: int) -> str:

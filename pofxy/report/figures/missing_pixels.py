@@ -6,6 +6,8 @@ the mean train image replace the missing ones (mean imputation). The dotted line
 share at least.
 """
 
+from typing import Any, cast
+
 import pandas as pd
 from markupsafe import Markup
 
@@ -34,21 +36,21 @@ def missing_pixels(study: Study, dataset: str) -> Markup | None:
 
 def _chart(dataset: str, lines: pd.DataFrame, classes: int) -> Markup:
     """Lines of accuracy; lines (model, condition and family; shares)."""
-    with_missing = lines.loc[:, lines.columns > 0]
+    with_missing = lines.loc[:, lines.columns.astype(float) > 0]
     best = set(with_missing.idxmax()) if len(with_missing.columns) else set()
     with axes(6.0, max(3.3, 0.8 + 0.13 * len(lines))) as (figure, plot):
         ends = []
         for key, line in lines.iterrows():
-            model, condition, family = key
+            model, condition, family = cast("tuple[str, str, str]", key)
             line = line.dropna()
             bold = key in best
-            style = {"linewidth": 2, "zorder": 3} if bold else {"linewidth": 0.9, "alpha": 0.6}
+            style: dict[str, Any] = {"linewidth": 2, "zorder": 3} if bold else {"linewidth": 0.9, "alpha": 0.6}
             plot.plot(line, color=family_color(family), linestyle="-" if condition == EXACT else DASHES, **style)
             ends.append(end_of(line, model, family, bold))
         if classes:
             plot.axhline(1 / classes, color=MUTED, linewidth=0.8, linestyle=":")
         plot.set_ylim(-0.02, 1.02)
-        plot.set_xlim(0, lines.columns.max() or 1)
+        plot.set_xlim(0, float(lines.columns.max()) or 1)
         plot.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
         plot.set_xlabel("missing pixels")
         plot.set_ylabel("accuracy")
@@ -60,7 +62,7 @@ def _conditions(rows: pd.DataFrame) -> Markup:
     """The models with an exact marginal, and those with imputation."""
     line = Markup("<strong>{}</strong> ({}): {}.")
     sentences = [
-        line.format(condition.capitalize(), "solid" if condition == EXACT else "dashed", ", ".join(tested["model"].unique()))
+        line.format(str(condition).capitalize(), "solid" if condition == EXACT else "dashed", ", ".join(tested["model"].unique()))
         for condition, tested in sorted(rows.groupby("condition"), key=lambda pair: pair[0] != EXACT)
     ]
     return note(Markup("<br>").join(sentences))
@@ -68,7 +70,7 @@ def _conditions(rows: pd.DataFrame) -> Markup:
 
 def _table(dataset: str, lines: pd.DataFrame) -> Markup:
     """The accuracies as numbers, the best mean over the shares above 0 on top."""
-    means = lines.loc[:, lines.columns > 0].mean(axis=1)
+    means = lines.loc[:, lines.columns.astype(float) > 0].mean(axis=1)
     lines = lines.loc[means.sort_values(ascending=False, kind="stable").index]
     families = dict(zip(lines.index.get_level_values("model"), lines.index.get_level_values("family"), strict=True))
     lines = lines.droplevel(["condition", "family"]).rename(columns=lambda share: f"{100 * share:.0f} %")

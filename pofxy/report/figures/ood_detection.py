@@ -11,6 +11,8 @@ almost any density, however unlike the data they are (E. Nalisnick et al., "Do d
 ICLR 2019).
 """
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -50,14 +52,17 @@ def _table(dataset: str, curves: dict[str, pd.DataFrame]) -> Markup:
     """AUROC of models by scores and kinds of OOD images, the best mean on top."""
     families = families_of(pd.concat(curves.values()))
     tables = [rows.pivot_table(index="model", columns="condition", values="value", sort=False) for rows in curves.values()]
-    means = {model: np.mean([table.loc[model].mean() for table in tables if model in table.index]) for model in families}
+    means = {
+        model: np.mean([cast("pd.Series", table.loc[model]).mean() for table in tables if model in table.index])
+        for model in families
+    }
     order = sorted(families, key=lambda model: (families[model] == "reference", -means[model]))
     group = Markup('<th scope="colgroup" colspan="{}">{}</th>')
     groups = Markup("").join(group.format(len(table.columns), CURVES[curve]) for curve, table in zip(curves, tables))
     kinds = Markup("").join(upright_header(kind, HEAD) for table in tables for kind in table.columns)
     head = Markup('<tr class="groups"><th></th>{}</tr><tr><th scope="col" style="{}">Model</th>{}</tr>')
     values = pd.concat([table.reindex(order) for table in tables], axis=1)
-    rows = [model_row(model, families[model], map(_cell, values.loc[model])) for model in order]
+    rows = [model_row(model, families[model], map(_cell, cast("pd.Series", values.loc[model]))) for model in order]
     return scrolling(f"OOD detection on {dataset}: AUROC", head.format(groups, TIGHT, kinds), rows, "scroll small")
 
 

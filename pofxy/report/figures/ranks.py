@@ -8,6 +8,8 @@ JMLR 7, 2006). Differences are meaningful only where the Friedman test rejects t
 variation between blocks and have little power with few blocks.
 """
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -73,7 +75,7 @@ def _repetitions(scores: pd.DataFrame) -> tuple[pd.DataFrame, str, list[str]] | 
 def _training_subsets(study: Study) -> tuple[pd.DataFrame, str, list[str]] | None:
     """In place of seeds where there is one: the learning curve's subsets, at the largest size that has several."""
     curves = study.curves[(study.curves["curve"] == "learning_curve") & (study.curves["family"] != "reference")]
-    for (at, dataset), rows in sorted(curves.groupby(["at", "dataset"]), key=lambda group: -group[0][0]):
+    for (at, dataset), rows in sorted(curves.groupby(["at", "dataset"]), key=lambda group: -cast("float", group[0][0])):
         blocks, left_out = _complete(rows.pivot_table(index="draw", columns="model", values="value"))
         if blocks is not None:
             return blocks, f"{len(blocks)} training subsets of {at:g} images per class of {dataset}", left_out
@@ -83,11 +85,11 @@ def _training_subsets(study: Study) -> tuple[pd.DataFrame, str, list[str]] | Non
 def _complete(table: pd.DataFrame) -> tuple[pd.DataFrame | None, list[str]]:
     """The part with most models and no gap, blocks by models, and the models outside it; None for fewer than two of either."""
     known = table.notna().sum()
-    parts = [table.loc[:, known >= least].dropna() for least in known.unique()]
+    parts = [cast("pd.DataFrame", table.loc[:, known >= least]).dropna() for least in known.unique()]
     parts = [part for part in parts if min(part.shape) >= 2]
     # As many models as have three blocks in common: with two blocks, a rank says next to nothing.
     best = max(parts, key=lambda part: (len(part) >= 3, part.shape[1], len(part)), default=None)
-    return best, [] if best is None else [model for model in table if model not in best]
+    return best, [] if best is None else [model for model in table.columns if model not in best]
 
 
 def _diagram(blocks: pd.DataFrame, difference: float, families: dict[str, str], label: str) -> Markup:

@@ -63,14 +63,15 @@ def _mean(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _extremes(kept: pd.Series) -> set[str]:
     """The models that keep most and least."""
-    return {kept.idxmax(), kept.idxmin()} if kept.notna().any() else set()
+    return {str(kept.idxmax()), str(kept.idxmin())} if kept.notna().any() else set()
 
 
 def _panel(dataset: str, corruption: str, rows: pd.DataFrame, extremes: set[str], classes: int, names: tuple[str, ...]) -> Markup:
     """Lines of all models, `extremes` with their names; there is room for all of `names`."""
     with axes(4.0, 2.1) as (figure, plot):
         ends = []
-        for (model, family), line in rows.groupby(["model", "family"], sort=False):
+        for key, line in rows.groupby(["model", "family"], sort=False):
+            model, family = map(str, key)
             line = line.set_index("at").sort_index()
             color = family_color(family)
             if model in extremes:

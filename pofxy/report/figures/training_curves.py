@@ -19,6 +19,6 @@ def training_curves(study: Study, dataset: str) -> Markup | None:
     """A panel per model with a history; None where there is none."""
     panels = []
     for model, histories in histories_of_models(study, dataset).items():
-        losses = [name for name in histories[0] if name.endswith("loss")]
+        losses = [name for name in histories[0].columns if name.endswith("loss")]
         panels.append(history_panel(model, f"training curves of {dataset}: {model}", histories, losses))
     return grid(panels)

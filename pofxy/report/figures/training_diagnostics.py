@@ -25,7 +25,7 @@ def training_diagnostics(study: Study, dataset: str) -> Markup | None:
 
 
 def _panels(dataset: str, model: str, histories: list[pd.DataFrame]) -> list[Markup]:
-    others = [name for name in histories[0] if name not in ("epoch", "seconds") and not name.endswith("loss")]
+    others = [name for name in histories[0].columns if name not in ("epoch", "seconds") and not name.endswith("loss")]
     norms = [name for name in others if name.endswith(NORM)]
     shares = [name for name in others if name.endswith(SHARES)]
     terms = [name for name in others if name not in norms + shares]

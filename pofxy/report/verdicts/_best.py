@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pofxy.report.comparison import one_each, tied
-from pofxy.report.study import Study
+from pofxy.report.study import Study, summary_rows
 from pofxy.report.verdicts import Verdict, Winner
 from pofxy.report.wording import bound_sign, decimals, duration, interval, metric_name, number
 
@@ -49,7 +49,7 @@ def _verdict(study: Study, question: str, rows: pd.DataFrame, costs: pd.DataFram
     if others["bound"].any():
         bounded = ", ".join(others[others["bound"]]["model"].unique())
         remarks.append(f"Only a bound is known for {bounded}: the true value may be better than shown.")
-    references = [f"{row.model} {number(row.value, places)}" for row in rows[rows["family"] == "reference"].itertuples()]
+    references = [f"{row.model} {number(row.value, places)}" for row in summary_rows(rows[rows["family"] == "reference"])]
     if references:
         remarks.append(f"For comparison: {', '.join(references)}.")
     seeds = "" if first["seeds"] == 1 else f", mean over {first['seeds']} seeds"
@@ -59,7 +59,7 @@ def _verdict(study: Study, question: str, rows: pd.DataFrame, costs: pd.DataFram
         details=f"Unit: {first['unit']}; {first['split']} split{seeds}, with 95 % interval",
         winners=[
             Winner(row.model, row.family, bound_sign(row) + number(row.value, places), interval(row.low, row.high, places))
-            for row in winners.itertuples()
+            for row in summary_rows(winners)
         ],
         remarks=remarks,
     )

@@ -17,7 +17,7 @@ def collapse(study: Study, dataset: str) -> list[Verdict]:
     alarms = []
     monitored = False
     for model, seeds in runs.groupby("model", sort=False):
-        trained = [study.train(dataset, model, seed) for seed in seeds["seed"]]
+        trained = [study.train(dataset, str(model), seed) for seed in seeds["seed"]]
         monitored = monitored or any(run.get("training_samples") for run in trained)
         epochs = dict.fromkeys(run["collapsed"] for run in trained if run.get("collapsed") is not None)
         signs = [f"from epoch {epoch} on, its samples of a class are all alike" for epoch in epochs]

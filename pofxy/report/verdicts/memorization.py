@@ -1,6 +1,9 @@
 """Memorization: whether the samples of a model repeat train images."""
 
+from typing import cast
+
 import numpy as np
+import pandas as pd
 
 from pofxy.report.comparison import advantage
 from pofxy.report.significance import Z, holm
@@ -79,7 +82,7 @@ def memorized(study: Study, dataset: str) -> tuple[dict[str, float], dict[str, f
     rows = rows.assign(value=np.where(rows["seeds"] > 1, np.minimum(2 * rows["value"], 1), rows["value"]))
     models = rows[rows["family"] != "reference"]
     references = rows[rows["family"] == "reference"]
-    p_values = dict(zip(models["model"], holm(models["value"]))) | dict(zip(references["model"], references["value"]))
+    p_values = dict(zip(models["model"], holm(models["value"].to_numpy()))) | dict(zip(references["model"], references["value"]))
     rows = summary[summary["metric"] == "authenticity"]
     real = rows[rows["model"] == "real_train"]
     low = {}
@@ -109,5 +112,6 @@ def too_near(study: Study, dataset: str, p_values: dict[str, float]) -> set[str]
     ratios = ratios.drop_duplicates("model").set_index("model", drop=False)
     if "real_train" not in ratios.index:
         return near
-    leads = {model: advantage(study, ratios.loc["real_train"], ratios.loc[model]) for model in near if model in ratios.index}
+    real = cast("pd.Series", ratios.loc["real_train"])
+    leads = {model: advantage(study, real, cast("pd.Series", ratios.loc[model])) for model in near if model in ratios.index}
     return {model for model, (lead, error) in leads.items() if lead > Z * error and model != "real_train"}
