@@ -11,6 +11,7 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from pofxy.base.data import DataSpec, TrainingData
+from pofxy.base.hyperparameters import build_model
 from pofxy.base.seeding import seed_everything
 from pofxy.base.tags import Tags
 from pofxy.evaluation import ais, likelihood
@@ -405,7 +406,7 @@ def test_metrics_of_likelihood_give_a_value_for_each_image(name):
 def test_the_bounds_of_the_variational_autoencoder_are_ordered(by_name):
     spec = DataSpec("made", (1, 4, 4), 2, 5, ("a", "b"))
     x = (torch.rand(200, 1, 1, 1) * torch.rand(1, 1, 4, 4) * 4).round() / 4
-    model = model_class("generative", "vae")(steps=60, hidden=32, latent_dim=4)
+    model = build_model(model_class("generative", "vae"), steps=60, hidden=32, latent_dim=4)
     model.fit(TrainingData(spec, x, torch.arange(200) % 2, x[:30], torch.arange(30) % 2), Trainer())
     estimates = by_name(model.train(), x[:40], spec)
     assert tuple(estimates) == BOUNDS

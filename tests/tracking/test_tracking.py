@@ -26,6 +26,8 @@ from pofxy import tracking
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.prediction import predict_batched
 from pofxy.evaluation import evaluate
+from pofxy.evaluation.facts import Facts
+from pofxy.evaluation.graph import Graph
 from pofxy.report import collect
 from pofxy.sampling import sample
 from pofxy.storage import files
@@ -162,8 +164,8 @@ def run_jobs(folder: Path, run: plan.Run, x: torch.Tensor, y: torch.Tensor) -> N
         outputs = evaluate.Outputs(
             *(str(run_folder / name) for name in ("scores.csv", "curves.csv", "pictures", "predictions", "evaluate.json"))
         )
-        context = evaluate.EvaluationContext(load_model(run_folder / "model"), (x, y), (x, y), SPEC)
-        evaluate.evaluate(context, run, outputs, tracker)
+        facts = Facts.of(model=load_model(run_folder / "model"), spec=SPEC, x=x, y=y, x_train=x, y_train=y)
+        evaluate.evaluate(Graph(facts, run.capabilities), run, outputs, tracker)
         tracker.flush()
     (run_folder / "logs").mkdir()
     (run_folder / "logs/train.tsv").write_text("s\th:m:s\tmax_rss\tio_in\n1.5\t0:00:01\t200\t-\n")

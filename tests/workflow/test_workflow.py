@@ -68,8 +68,8 @@ def test_the_tables_keep_their_contract(smoke):
             "peak_mb,model_bytes,mlflow_run_id,predict_ms_single\n"
         )
     with (smoke.folder / RESULTS / "report/curves.csv").open() as file:
-        columns = "dataset,model,family,seed,curve,condition,at,draw,value,ci_low,ci_high,unit,estimator,split,n\n"
-        assert file.readline() == columns
+        header = "dataset,model,family,seed,curve,condition,at,draw,value,ci_low,ci_high,unit,estimator,split,n\n"
+        assert file.readline() == header
     scores, runs = rows(smoke, "scores.csv"), rows(smoke, "runs.csv")
     assert {row["model"] for row in runs} == ALL | {"feature_net"} and {row["status"] for row in runs} == {"ok"}
     assert {row["model"] for row in scores} == ALL
