@@ -4,9 +4,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pofxy.base.hyperparameters import Augmentation
+from pofxy.nets.affine import transform
 
 
 def augment(x: Tensor, augmentation: Augmentation, mirror: bool) -> Tensor:
@@ -22,15 +22,10 @@ def augment(x: Tensor, augmentation: Augmentation, mirror: bool) -> Tensor:
     Returns:
         The shape of x.
     """
-    n, _, height, width = x.shape
-    rotation, zoom, flip, right, down = torch.rand(5, n, device=x.device) * 2 - 1  # (B,) each, uniform in [-1, 1)
+    rotation, zoom, flip, right, down = torch.rand(5, len(x), device=x.device) * 2 - 1  # (B,) each, uniform in [-1, 1)
     angle = rotation * math.radians(augmentation.degrees)
     scale = 1 + zoom * augmentation.scale
     scale_x = scale * torch.where(flip < 0, -1.0, 1.0) if mirror else scale
-    # affine_grid's coordinates run from -1 to 1: a side has length 2, and the ratio keeps an oblong image from being sheared.
-    ratio = height / width
-    first_row = [scale_x * angle.cos(), -scale * angle.sin() * ratio, 2 * augmentation.translate * right]
-    second_row = [scale_x * angle.sin() / ratio, scale * angle.cos(), 2 * augmentation.translate * down]
-    matrix = torch.stack([torch.stack(first_row, 1), torch.stack(second_row, 1)], 1)  # (B, 2, 3)
-    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)  # (B, H, W, 2)
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    # In the units of `transform` a side has length 2.
+    translation = 2 * augmentation.translate * torch.stack([right, down], 1)
+    return transform(x, angle, scale_x, scale, translation)

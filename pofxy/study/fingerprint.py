@@ -1,7 +1,7 @@
 """Which code a result depends on, as one short name: a digest of syntax trees.
 
 The fingerprint of a file covers the file and all of the package that it imports, however far. Comments, docstrings and layout do
-not count: editing them makes nothing again. Two rooms are in no fingerprint, because no result depends on them: `tracking` (what
+not count: editing them re-runs nothing. Two packages are in no fingerprint, because no result depends on them: `tracking` (what
 is sent to MLflow) and `workflow` (logs, progress, cost, provenance). Standard library only.
 """
 
@@ -35,13 +35,13 @@ def shown_text(*paths: Path) -> str:
 
 
 def closure(*paths: Path, without: tuple[str, ...] = NOT_IN_RESULTS) -> list[Path]:
-    """These files and the files of the package that they import, however far, but for those of some rooms."""
-    left_out = [source.PACKAGE / room for room in without]
+    """These files and the files of the package that they import, however far, but for those of some packages."""
+    left_out = [source.PACKAGE / name for name in without]
     found: set[Path] = set()
     waiting = [Path(path).resolve() for path in paths]
     while waiting:
         path = waiting.pop()
-        if path not in found and not any(room in path.parents for room in left_out):
+        if path not in found and not any(folder in path.parents for folder in left_out):
             found.add(path)
             waiting.extend(source.imports(path))
     return sorted(found)

@@ -18,6 +18,7 @@ from pofxy.base.capabilities import SupportsPredict
 from pofxy.base.data import DataSpec
 from pofxy.base.prediction import predict_batched
 from pofxy.evaluation.quantity import ProbeResult, fixed_generator, quantity
+from pofxy.nets.affine import transform
 
 SEVERITIES = (0, 1, 2, 3, 4, 5)
 
@@ -64,7 +65,7 @@ def _blurred(x, severity):
 
 
 def _occluded(x, severity):
-    """A square of 15 to 55 % of the smaller side, at a random place, in middle grey."""
+    """A square of 15 to 55 % of the smaller side, at a random place, in middle gray."""
     side = max(1, round((0.05 + 0.1 * severity) * min(x.shape[2:])))
     top, left = (
         torch.rand(2, len(x), 1, 1, generator=fixed_generator()) * (torch.tensor(x.shape[2:]) - side + 1).view(2, 1, 1, 1)
@@ -87,14 +88,10 @@ def _rotated(x, severity):
     return _moved(x, side * math.radians(12) * severity, torch.zeros(len(x), 2))
 
 
-def _moved(x, angle, shift):
-    """x rotated by angle (N,) and shifted by (N, 2), bilinear, the border repeated."""
-    # Rotating in pixels, not in shares of the sides, keeps a long image from being sheared.
-    ratio = x.shape[2] / x.shape[3]
-    first = torch.stack([angle.cos(), -angle.sin() * ratio, shift[:, 0]], 1)
-    second = torch.stack([angle.sin() / ratio, angle.cos(), shift[:, 1]], 1)
-    grid = F.affine_grid(torch.stack([first, second], 1), list(x.shape), align_corners=False)  # (N, H, W, 2)
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+def _moved(x, angle, translation):
+    """x rotated by angle (N,) and translated by (N, 2)."""
+    one = torch.ones(len(x))
+    return transform(x, angle, one, one, translation)
 
 
 def _flattened(x, severity):
