@@ -18,9 +18,6 @@ from pofxy.evaluation.quantity import NotApplicable
 from pofxy.study import catalog
 from pofxy.study.catalog import Dependency, MetricEntry
 
-# Scores of latents that are also computed for principal components.
-LATENT_SCORES = ("latent_nmi", "latent_ari", "latent_trustworthiness")
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -98,11 +95,11 @@ def measure_curves(graph: Graph) -> list[dict]:
 
 
 def measure_pca_baselines(graph: Graph) -> dict[str, float]:
-    """The scores of latents, for principal components of as many dimensions."""
+    """The metrics that are made of the latents alone, for principal components of as many dimensions."""
     pca = graph.replacing(
         "pca", {"latents": lambda: torch.from_numpy(graph.get("pca_latents"))}, {"latents": graph.key("pca_latents")}
     )
-    entries = [catalog.metrics()[name] for name in LATENT_SCORES]
+    entries = [entry for entry in catalog.metrics().values() if catalog.made_of(entry.dependencies, "latents")]
     return {entry.name: _value(metric_function(entry), _arguments(pca, entry)) for entry in entries}
 
 

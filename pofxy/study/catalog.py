@@ -258,6 +258,17 @@ def chain(dependency: Dependency) -> str:
     return text + "?" * dependency.optional
 
 
+def made_of(dependencies: tuple[Dependency, ...], quantity: str) -> bool:
+    """Whether these arguments are made of a quantity, and of nothing else that a model gives."""
+    return depends_on(dependencies, quantity) and all(_needs_no_model(dependency, quantity) for dependency in dependencies)
+
+
+def _needs_no_model(dependency: Dependency, given: str) -> bool:
+    if dependency.name == given or dependency.name not in quantities():
+        return dependency.name == given or not dependency.capabilities
+    return all(_needs_no_model(inner, given) for inner in quantities()[dependency.name].dependencies)
+
+
 @cache
 def _why_not(dependency: Dependency, able: frozenset[str]) -> str:
     if dependency.capabilities:
