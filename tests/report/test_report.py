@@ -20,6 +20,12 @@ from pofxy.report.verdicts import headline_metrics, questions, verdicts
 from pofxy.study import catalog, columns
 
 
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Pages without figures, which have tests of their own and take most of the time of a page."""
+    monkeypatch.setattr("pofxy.report.render.draw_figures", lambda study: [])
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """(folder, config, path of the page, its text, its parsed form) of a study in which two runs failed."""
@@ -115,8 +121,8 @@ def test_a_failed_run_shows_its_reason_in_its_cells(made):
     assert cells_of(found, "vae_beta4")["frechet_distance"].missing == "timeout: not done after the time limit of 60 s"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("bad", [True, False])
+@pytest.mark.usefixtures("without_figures")
 def test_the_partial_banner_is_there_iff_a_run_failed(tmp_path, bad):
     config = make_study(tmp_path, bad=bad)
     render(tmp_path, config, tmp_path / "page.html")
@@ -210,7 +216,7 @@ def test_of_several_estimators_the_one_over_more_images_is_shown(tmp_path):
     assert len(found) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
 def test_what_is_best_at_a_value_is_sorted_by_its_distance(tmp_path, monkeypatch):
     monkeypatch.setattr("pofxy.report.study.best_values", lambda: {"novelty": 1.0})
     config = make_study(tmp_path, bad=False)
@@ -247,7 +253,7 @@ def test_the_normalized_score_stands_beside_the_value(made):
     assert len(bars) > 20
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
 def test_scores_may_have_no_normalized_score(tmp_path):
     config = make_study(tmp_path, bad=False)
     path = tmp_path / "report/scores.csv"
@@ -476,7 +482,7 @@ def test_better_than_possible_is_an_alarm(gaussians_study, value, alarms):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
 def test_several_seeds_and_data_sets(tmp_path):
     config = make_study(tmp_path, bad=False, seeds=(0, 1, 2), datasets=("digits", "mnist"))
     study = Study.read(tmp_path, config)
