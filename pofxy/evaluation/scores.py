@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,13 +61,7 @@ def measure_scores(graph: Graph, metrics: Collection[str] | None = None) -> Scor
         if missing or (metrics is not None and name not in metrics):
             continue
         entry = catalog.metrics()[name]
-        key = graph.key_of(_path(entry), (*entry.dependencies, Dependency("seed")))
-        known, kept = graph.kept.load(f"metric-{name}", key)
-        if not known:
-            graph.computed.append(f"metric {name}")
-            kept = _measure(graph, entry, redrawn)
-            graph.kept.save(f"metric-{name}", key, kept)
-        rows, per_image = kept  # type: ignore[misc]
+        rows, per_image = _kept(graph, entry, lambda entry=entry: _measure(graph, entry, redrawn))
         found.rows.extend(rows)
         if per_image is not None:
             found.per_image[name] = per_image
@@ -100,7 +95,10 @@ def measure_pca_baselines(graph: Graph) -> dict[str, float]:
         "pca", {"latents": lambda: torch.from_numpy(graph.get("pca_latents"))}, {"latents": graph.key("pca_latents")}
     )
     entries = [entry for entry in catalog.metrics().values() if catalog.made_of(entry.dependencies, "latents")]
-    return {entry.name: _value(metric_function(entry), _arguments(pca, entry)) for entry in entries}
+    return {
+        entry.name: _kept(pca, entry, lambda entry=entry: _value(metric_function(entry), _arguments(pca, entry)))
+        for entry in entries
+    }
 
 
 def redraws(graph: Graph) -> list[Graph]:
