@@ -127,6 +127,18 @@ def metric_function(entry: MetricEntry) -> Callable:
     return getattr(importlib.import_module(f"pofxy.evaluation.metrics.{entry.name}"), entry.public)
 
 
+def _kept(graph: Graph, entry: MetricEntry, compute: Callable) -> Any:
+    """What an earlier evaluation kept of a metric on this graph, or what is computed now."""
+    name = f"metric-{entry.name}{graph.label}"
+    key = graph.key_of(_path(entry), (*entry.dependencies, Dependency("seed")))
+    known, value = graph.kept.load(name, key)
+    if not known:
+        graph.computed.append(f"metric {entry.name}")
+        value = compute()
+        graph.kept.save(name, key, value)
+    return value
+
+
 def _measure(graph: Graph, entry: MetricEntry, redrawn: Callable[[], list[Graph]]) -> tuple[list[dict], np.ndarray | None]:
     """The rows of one metric, and its values per test image where it is a mean over them.
 
