@@ -286,7 +286,7 @@ def error(predict, y):\n    """1 where wrong, (N,)."""\n    return (predict != y
         assert computed == ["metric error"]
     scores, computed = evaluate_lenet(smoke)
     assert "error" not in scores and computed == []
-    assert to_run(smoke) == set()
+    smoke.snakemake(*SMOKE)
 
 
 def test_editing_a_probe_computes_that_probe_alone(smoke):
@@ -295,7 +295,7 @@ def test_editing_a_probe_computes_that_probe_alone(smoke):
         before = (smoke.folder / SCORES).read_text()
         assert evaluate_lenet(smoke)[1] == ["corruption", "metric robustness"]
         assert (smoke.folder / SCORES).read_text() == before
-    evaluate_lenet(smoke)
+    smoke.snakemake(*SMOKE)
 
 
 def test_without_the_kept_values_the_scores_are_the_same(smoke):
@@ -307,7 +307,7 @@ def test_without_the_kept_values_the_scores_are_the_same(smoke):
     with Edited(smoke, "pofxy/evaluation/quantities/speed.py", coded):
         assert len(evaluate_lenet(smoke)[1]) > 15, "without them all is computed"
         assert (smoke.folder / SCORES).read_text() == before
-    evaluate_lenet(smoke)
+    smoke.snakemake(*SMOKE)
 
 
 def test_adding_a_model_and_a_variant_runs_only_them(smoke):
