@@ -164,7 +164,7 @@ MODELS = {
         "reference", "sample", sampler(60.0, 0.3) | {"recall": Score(0.02, 0.01, NET), "coverage": Score(0.03, 0.01, NET)}
     ),
 }
-# The same for a table of two columns whose distribution is known.
+# The same for a table of two columns run_key distribution is known.
 TABLE_MODELS = {
     "logistic_regression": Model(
         "discriminative",
@@ -259,7 +259,7 @@ def make_study(folder: Path, bad: bool = True, seeds: tuple[int, ...] = (0,), da
         folder: the results folder.
         bad: whether two runs of each data set fail.
         seeds: of all models but the references, which have the first of them alone.
-        datasets: names. `gaussians` is a table whose distribution is known; all others are images.
+        datasets: names. `gaussians` is a table run_key distribution is known; all others are images.
 
     Returns:
         The study's config.
@@ -274,15 +274,15 @@ def make_study(folder: Path, bad: bool = True, seeds: tuple[int, ...] = (0,), da
         _make_data(folder / "data" / dataset, dataset, rng)
         for i, (model, (family, capabilities, of_model)) in enumerate(models.items()):
             for seed in seeds if family != "reference" else seeds[:1]:
-                whose = (dataset, model, family, seed)
+                run_key = (dataset, model, family, seed)
                 _make_run(folder / "runs" / dataset / model / f"seed{seed}", model, capabilities.split(), images, rng)
                 if "accuracy" in of_model and family != "reference" and images:
                     accuracy = of_model["accuracy"].value
-                    curves += _make_curves(whose, accuracy, "log_joint" in capabilities, seed == seeds[0], rng)
+                    curves += _make_curves(run_key, accuracy, "log_joint" in capabilities, seed == seeds[0], rng)
                 if images:
-                    curves += _more_curves(whose, capabilities.split(), rng)
-                runs.append(_run_row(whose, capabilities, _cost(capabilities.split(), i, rng)))
-                scores += _make_scores(whose, of_model, models, rng)
+                    curves += _more_curves(run_key, capabilities.split(), rng)
+                runs.append(_run_row(run_key, capabilities, _cost(capabilities.split(), i, rng)))
+                scores += _make_scores(run_key, of_model, models, rng)
         runs.append(_run_row((dataset, "feature_net", "feature_net", 0), "encode", COST))
         if bad:
             for model, (status, reason) in FAILED.items():
@@ -301,9 +301,9 @@ def make_study(folder: Path, bad: bool = True, seeds: tuple[int, ...] = (0,), da
     }
 
 
-def _run_row(whose: tuple, capabilities: str, cost: dict, status: str = "ok", reason: str = "") -> dict:
+def _run_row(run_key: tuple, capabilities: str, cost: dict, status: str = "ok", reason: str = "") -> dict:
     """A row of runs.csv."""
-    return dict(zip(columns.WHOSE, whose)) | {"status": status, "reason": reason, "capabilities": capabilities} | cost
+    return dict(zip(columns.RUN_KEY, run_key)) | {"status": status, "reason": reason, "capabilities": capabilities} | cost
 
 
 def _cost(capabilities: list[str], i: int, rng: np.random.Generator) -> dict:
@@ -315,7 +315,7 @@ def _cost(capabilities: list[str], i: int, rng: np.random.Generator) -> dict:
     return cost
 
 
-def _make_scores(whose: tuple, scores: dict[str, Score], models: dict[str, Model], rng: np.random.Generator) -> list[tuple]:
+def _make_scores(run_key: tuple, scores: dict[str, Score], models: dict[str, Model], rng: np.random.Generator) -> list[tuple]:
     """Rows of scores.csv of one run."""
     rows = []
     for name, (value, half, estimator, bound) in scores.items():
@@ -324,7 +324,7 @@ def _make_scores(whose: tuple, scores: dict[str, Score], models: dict[str, Model
         known = catalog.metrics()[metric]
         interval = (value - half, value + half)
         provenance = (known.higher_is_better, known.unit, estimator, bound, split or "test", SCORED)
-        rows.append((*whose, metric, value, *interval, *provenance, "" if split else _normalized(metric, value, models)))
+        rows.append((*run_key, metric, value, *interval, *provenance, "" if split else _normalized(metric, value, models)))
     return rows
 
 
@@ -361,11 +361,11 @@ def _make_data(folder: Path, name: str, rng: np.random.Generator) -> None:
     (folder / "audit.json").write_text(json.dumps(audit))
 
 
-def _make_curves(whose: tuple, best: float, exact: bool, first_seed: bool, rng: np.random.Generator) -> list[tuple]:
+def _make_curves(run_key: tuple, best: float, exact: bool, first_seed: bool, rng: np.random.Generator) -> list[tuple]:
     """Rows of curves.csv: the accuracy falls along each probe's curve and rises along the learning curve, sooner for a density.
 
     Args:
-        whose: data set, model, family, seed.
+        run_key: data set, model, family, seed.
         best: accuracy on all test images after the whole train split.
         exact: whether the model is a density.
         first_seed: whether it has learning curves.
@@ -380,15 +380,15 @@ def _make_curves(whose: tuple, best: float, exact: bool, first_seed: bool, rng: 
             for at in points:
                 value = max(best * np.exp(-steepness * at), 0.1) if at else best
                 interval = (value - 0.03, min(value + 0.03, 1))
-                rows.append((*whose, curve, condition, at, 0, value, *interval, "accuracy", "", "test", SCORED))
+                rows.append((*run_key, curve, condition, at, 0, value, *interval, "accuracy", "", "test", SCORED))
     for draw in range(5 if first_seed else 0):
         for size in SIZES if draw == 0 else SIZES[:-1]:
             value = best - (best - 0.1) * np.exp(-((size / (3 if exact else 12)) ** 0.6)) + rng.normal() * 0.02 / np.sqrt(size)
-            rows.append((*whose, "learning_curve", "", size, draw, value, "", "", "accuracy", "", "test", SCORED))
+            rows.append((*run_key, "learning_curve", "", size, draw, value, "", "", "accuracy", "", "test", SCORED))
     return rows
 
 
-def _more_curves(whose: tuple, capabilities: list[str], rng: np.random.Generator) -> list[tuple]:
+def _more_curves(run_key: tuple, capabilities: list[str], rng: np.random.Generator) -> list[tuple]:
     """Rows of curves.csv of CURVES, as far as the capabilities allow."""
     rows = []
     for curve, (needed, conditions, points, unit) in CURVES.items():
@@ -401,7 +401,7 @@ def _more_curves(whose: tuple, capabilities: list[str], rng: np.random.Generator
                 if curve != "denoising" or c == 0:
                     value += rng.normal() * 0.004
                 interval = (value - 0.02 * abs(value), value + 0.02 * abs(value))
-                rows.append((*whose, curve, condition, at, 0, value, *interval, unit, "", "test", SCORED))
+                rows.append((*run_key, curve, condition, at, 0, value, *interval, unit, "", "test", SCORED))
     return rows
 
 

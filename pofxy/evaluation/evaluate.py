@@ -40,11 +40,10 @@ def evaluate(graph: Graph, run: Run, outputs: Outputs, tracker) -> None:
 
     Args:
         graph: the quantities of the model.
-        run: whose scores these are.
+        run: that is evaluated.
         outputs: written whole or not at all.
         tracker: is sent the scores and the galleries.
     """
-    whose = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
     with cost.stopwatch() as took:
         measured = measure_scores(graph)
         points = measure_curves(graph)
@@ -52,8 +51,8 @@ def evaluate(graph: Graph, run: Run, outputs: Outputs, tracker) -> None:
         caption = save_galleries(graph, Path(outputs.pictures))
         save_predictions(graph, measured.per_image, Path(outputs.predictions))
         baselines = measure_pca_baselines(graph) if "encode" in run.capabilities else {}
-    files.write_csv(outputs.scores, [whose | row for row in measured.rows], columns.SCORES)
-    files.write_csv(outputs.curves, [whose | row for row in points], columns.CURVES)
+    files.write_csv(outputs.scores, [run.columns | row for row in measured.rows], columns.SCORES)
+    files.write_csv(outputs.curves, [run.columns | row for row in points], columns.CURVES)
     facts = {"evaluate_core_seconds": took["core_seconds"], "learned": caption, "baselines": baselines, "notes": notes(graph)}
     if prompts := _get(graph, "prompts"):
         facts["prompts"] = prompts

@@ -113,11 +113,7 @@ def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
     # The stages after one that failed are those of an earlier run.
     sample = _read_json(folder / "sample.json") if status == "ok" else {}
     evaluate = _read_json(folder / "evaluate.json") if status == "ok" else {}
-    return {
-        "dataset": run.dataset,
-        "model": run.model,
-        "family": run.family,
-        "seed": run.seed,
+    return run.columns | {
         "status": status,
         "reason": reason,
         "capabilities": " ".join(run.capabilities),

@@ -1,6 +1,7 @@
 """One run of a study. In a file of its own, so that a job that is given a run does not depend on how the plan was made."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,11 @@ class Run:
     family: str
     seed: int
     capabilities: tuple[str, ...]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns by which a row of a table names its run: study/columns.py's RUN_KEY."""
+        return {"dataset": self.dataset, "model": self.model, "family": self.family, "seed": self.seed}
 
     @property
     def key(self) -> str:

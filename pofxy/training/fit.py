@@ -65,8 +65,7 @@ def fit(
     """
     kind = model_class(run.family, run.of)
     settings = default_hyperparameters(kind) | hyperparameters
-    tags = {"family": run.family, "dataset": run.dataset, "model": run.model, "seed": run.seed}
-    tracker.open(settings, tags | {"commit": origin["commit"], "config_hash": origin["config_hash"]})
+    tracker.open(settings, run.columns | {"commit": origin["commit"], "config_hash": origin["config_hash"]})
     tracker.flush()
 
     checkpoint = Path(outputs.model).parent / "checkpoint.safetensors"

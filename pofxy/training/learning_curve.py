@@ -136,8 +136,7 @@ def learn(
             logger.info("%d images per class, draw %d: accuracy %.4f", size, draw, rows[-1]["value"])
     if refused and not rows:
         raise ValueError(f"no subset could be learned from; {refused[0]}")
-    run_columns = {"dataset": run.dataset, "model": run.model, "family": run.family, "seed": run.seed}
-    files.write_csv(outputs.curve, [run_columns | row for row in rows], columns.CURVES)
+    files.write_csv(outputs.curve, [run.columns | row for row in rows], columns.CURVES)
     files.write_json(outputs.cost, {"learn_core_seconds": took["core_seconds"], "refused": refused})
     for size in dict.fromkeys(row["at"] for row in rows):
         values = [row["value"] for row in rows if row["at"] == size]

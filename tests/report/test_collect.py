@@ -6,8 +6,8 @@ from pofxy.report.collect import with_normalized_scores
 
 
 def score(model, value, family="reference", half=0.05):
-    whose = {"dataset": "d", "metric": "recall", "unit": "share", "split": "test", "model": model, "family": family}
-    return whose | {"value": value, "ci_low": float(value) - half, "ci_high": float(value) + half}
+    row = {"dataset": "d", "metric": "recall", "unit": "share", "split": "test", "model": model, "family": family}
+    return row | {"value": value, "ci_low": float(value) - half, "ci_high": float(value) + half}
 
 
 def test_a_value_is_normalized_between_floor_and_ceiling():

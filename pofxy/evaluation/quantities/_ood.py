@@ -66,7 +66,7 @@ def log_likelihood(model, x: Tensor, spec: DataSpec) -> Tensor:
     return predict_batched(model, capability, x)
 
 
-def _checked(scores: Tensor, whose: str) -> Tensor:
+def _checked(scores: Tensor, of: str) -> Tensor:
     if scores.isnan().any():
-        raise ValueError(f"the score of {whose} is NaN for {int(scores.isnan().sum())} of {len(scores)}")
+        raise ValueError(f"the score of {of} is NaN for {int(scores.isnan().sum())} of {len(scores)}")
     return scores.double()

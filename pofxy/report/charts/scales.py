@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def scale_for(values: pd.Series) -> str:
-    """The scale on which these values can be told apart: "linear", "log", or "symlog" where some are not positive."""
+    """The scale on which these values can be distinguished: "linear", "log", or "symlog" where some are not positive."""
     sizes = np.abs(values[values != 0])
     if len(sizes) < 2 or (sizes.max() / np.median(sizes) < 8 and sizes.max() / sizes.min() < 30):
         return "linear"
@@ -23,12 +23,12 @@ def symlog_x_axis(plot: "Axes", rows: pd.DataFrame) -> None:
     """An x axis that is logarithmic on both sides of zero; linear where intervals hold zero.
 
     Args:
-        plot: whose axis it is.
+        plot: the axes.
         rows: value, low and high of what it shows.
     """
     from matplotlib.ticker import FuncFormatter
 
-    # A value whose interval holds 0 cannot be told from 0.
+    # A value whose interval holds 0 cannot be distinguished from 0.
     clear = rows[(rows["low"] > 0) | (rows["high"] < 0)]["value"].abs()
     smallest = clear.min() if len(clear) else rows["value"].abs().max()
     plot.set_xscale("symlog", linthresh=10 ** np.floor(np.log10(smallest)), linscale=0.6)
