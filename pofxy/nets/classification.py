@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from pofxy.base.data import TrainingData
 from pofxy.base.hyperparameters import Optimization
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 
 def classification_loss(logits: Tensor, y: Tensor, label_smoothing: float = 0.0) -> dict[str, Tensor]:
@@ -42,7 +42,4 @@ def fit_classifier(
         trainer: the training loop.
         optimization: steps, batch size, highest learning rate and weight decay.
     """
-    objective = Objective(
-        loss, model.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay, schedule="one_cycle"
-    )
-    trainer.run(model, data, [objective], steps=optimization.steps, batch=optimization.batch, validate=loss, bfloat16=True)
+    trainer.minimize(model, data, loss, optimization, schedule="one_cycle", validate=loss, bfloat16=True)

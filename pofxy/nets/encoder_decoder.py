@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import Optimization
-from pofxy.training.trainer import Loss, Objective, Trainer
+from pofxy.training.trainer import Loss, Trainer
 
 
 class EncoderDecoder(nn.Module):
@@ -39,9 +39,7 @@ class EncoderDecoder(nn.Module):
     def fit(self, data: TrainingData, trainer: Trainer) -> None:
         """Trains on the train split; keeps the parameters of the lowest loss on the val split."""
         self.build(data.spec)
-        settings = self.optimization
-        objective = Objective(self._loss, self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-        trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, validate=self._loss, bfloat16=True)
+        trainer.minimize(self, data, self._loss, self.optimization, validate=self._loss, bfloat16=True)
 
     def encode(self, x: Tensor) -> Tensor:
         """f(x), (N, Z)."""

@@ -33,7 +33,7 @@ from pofxy.base.data import DataSpec, TrainingData, dequantize
 from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # Images from which data-dependent parameters are initialized.
 INITIAL_IMAGES = 4096
@@ -83,17 +83,7 @@ class NormalizingFlow(BayesRuleMixin, nn.Module):
         self.log_prior = log_class_prior(data.y, data.spec.classes)
         self.preprocess.fit(data.x)
         self._initialize_from_data(data)
-        optimization = self.optimization
-        objective = Objective(self._loss, self.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay)
-        trainer.run(
-            self,
-            data,
-            [objective],
-            steps=optimization.steps,
-            batch=optimization.batch,
-            validate=self._loss,
-            bfloat16=True,
-        )
+        trainer.minimize(self, data, self._loss, self.optimization, validate=self._loss, bfloat16=True)
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, y) in nats, (N, K): exact, a density over pixels in units of their range; -inf outside of all bins."""

@@ -24,7 +24,7 @@ from pofxy.base.bayes import BayesRuleConditionalMixin, log_class_prior
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # Limits on the images and on the logits that are scored at once: more would leave the processor's cache.
 MAX_IMAGES = 64
@@ -75,17 +75,7 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
         for x in data.x.split(COUNTING_BATCH):
             counts = counts.scatter_add(1, self.levels_of(x).T, torch.ones(self.dimensions, len(x)))
         self.histogram.data = (counts / counts.sum(1, keepdim=True)).log()
-        optimization = self.optimization
-        objective = Objective(self._loss, self.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay)
-        trainer.run(
-            self,
-            data,
-            [objective],
-            steps=optimization.steps,
-            batch=optimization.batch,
-            validate=self._validation_loss,
-            bfloat16=True,
-        )
+        trainer.minimize(self, data, self._loss, self.optimization, validate=self._validation_loss, bfloat16=True)
 
     def log_conditional(self, x: Tensor, y: Tensor) -> Tensor:
         """log p(x | y) in nats, (N,): exact, a mass over L-level images."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from pofxy.base.data import TrainingData
+from pofxy.base.hyperparameters import Optimization
 from pofxy.base.prediction import best_device, inference
 from pofxy.training.callbacks import Callback, Checkpoint, EarlyStopping, History, Stateful, TrainingState
 from pofxy.training.optimizers import AdamW, learning_rate_factor
@@ -161,6 +162,38 @@ class Trainer:
         model.eval()
         if since := collapsed_since(self.history):
             self.log(f"collapsed: from epoch {since} on all samples are alike")
+
+    def minimize(
+        self,
+        model: torch.nn.Module,
+        data: TrainingData,
+        loss: Loss,
+        optimization: Optimization,
+        *,
+        parameters: Iterable[torch.nn.Parameter] | None = None,
+        schedule: str = "cosine",
+        on_step_end: Callable[[], None] | None = None,
+        validate: Loss | None = None,
+        bfloat16: bool = False,
+    ) -> None:
+        """Trains with a single objective, the usual case of `run`.
+
+        Args:
+            model, data, validate, bfloat16: as in `run`.
+            loss, schedule, on_step_end: as in `Objective`.
+            optimization: steps, batch size, highest learning rate and weight decay.
+            parameters: what is optimized; all parameters of the model by default.
+        """
+        objective = Objective(
+            loss,
+            model.parameters() if parameters is None else parameters,
+            optimization.learning_rate,
+            weight_decay=optimization.weight_decay,
+            schedule=schedule,
+            on_step_end=on_step_end,
+        )
+        steps, batch = optimization.steps, optimization.batch
+        self.run(model, data, [objective], steps=steps, batch=batch, validate=validate, bfloat16=bfloat16)
 
     def _callbacks(self, early_stopping: EarlyStopping) -> tuple[list[Callback], Checkpoint | None]:
         """The callbacks in the order in which they are called; the checkpoint, which is the last one, also by itself."""

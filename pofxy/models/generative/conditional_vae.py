@@ -34,7 +34,7 @@ from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
 from pofxy.nets.discretized_logistic_mixture import DiscretizedLogisticMixture
 from pofxy.nets.dropout import Dropout
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # Importance samples per class for classification: few, because it is applied to many images. All classes share them.
 N_CLASSIFICATION_SAMPLES = 4
@@ -122,9 +122,7 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
         """Trains on the train split; keeps the parameters of the lowest loss on the val split."""
         self.build(data.spec)
         self.log_prior = log_class_prior(data.y, self.classes)
-        settings = self.optimization
-        objective = Objective(self._loss, self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-        trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, validate=self._loss, bfloat16=True)
+        trainer.minimize(self, data, self._loss, self.optimization, validate=self._loss, bfloat16=True)
 
     def log_conditional_bound(self, x: Tensor, y: Tensor) -> Tensor:
         """The IWAE-k bound of log p(x | y), a mass over L-level images, nats (N,)."""

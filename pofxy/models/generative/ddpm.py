@@ -45,7 +45,7 @@ from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
 from pofxy.nets.denoiser import Denoiser, denoiser
 from pofxy.nets.ema import exponential_moving_average
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # Standard deviation of the noise of the first step, in widths of a gray level: small enough to recognize the level.
 FIRST_NOISE = 0.4
@@ -118,15 +118,15 @@ class DDPM(ClassPriorMixin, nn.Module):
         """Trains for all steps."""
         self.build(data.spec)
         self.log_prior = log_class_prior(data.y, data.spec.classes)
-        settings = self.optimization
-        objective = Objective(
+        trainer.minimize(
+            self,
+            data,
             self._loss,
-            self.net.parameters(),
-            settings.learning_rate,
-            weight_decay=settings.weight_decay,
+            self.optimization,
+            parameters=self.net.parameters(),
             on_step_end=lambda: self.ema.update_parameters(self.net),
+            bfloat16=True,
         )
-        trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, bfloat16=True)
 
     def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
         """n images of L levels; labels are sampled from the class prior where none are given."""

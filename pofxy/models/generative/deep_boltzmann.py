@@ -35,7 +35,7 @@ from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
 from pofxy.nets.boltzmann import BoltzmannMachine, binarize, sample_bernoulli
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # Rounds of mean field in training, and for scores.
 TRAINING_ROUNDS = 5
@@ -116,9 +116,7 @@ class DeepBoltzmann(BoltzmannMachine):
         self.mean = (binarize(data.x).sum(0) + 0.5) / (len(data.x) + 1)
         self.log_prior = log_class_prior(data.y, self.classes)
         self._initialize_from_class_means(data)
-        optimization = self.optimization
-        objective = Objective(self._loss, self.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay)
-        trainer.run(self, data, [objective], steps=optimization.steps, batch=optimization.batch)
+        trainer.minimize(self, data, self._loss, self.optimization)
         self.label_bias = -self.log_z_by_class()
 
     def log_joint_unnormalized(self, x: Tensor) -> Tensor:

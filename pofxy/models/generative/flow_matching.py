@@ -41,7 +41,7 @@ from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
 from pofxy.nets.denoiser import Denoiser, denoiser
 from pofxy.nets.ema import exponential_moving_average
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # Largest number of dimensions for which the divergence is the exact sum over all of them.
 EXACT_TRACE = 16
@@ -112,15 +112,15 @@ class FlowMatching(ClassPriorMixin, nn.Module):
             deviation = data.x.std(0, correction=0)
             self.center = data.x.mean(0)
             self.scale = torch.where(deviation > 0, deviation, 1.0)
-        settings = self.optimization
-        objective = Objective(
+        trainer.minimize(
+            self,
+            data,
             self._loss,
-            self.net.parameters(),
-            settings.learning_rate,
-            weight_decay=settings.weight_decay,
+            self.optimization,
+            parameters=self.net.parameters(),
             on_step_end=lambda: self.ema.update_parameters(self.net),
+            bfloat16=True,
         )
-        trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, bfloat16=True)
 
     def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
         """n images rounded to L levels, or rows; labels are sampled from the class prior where none are given."""

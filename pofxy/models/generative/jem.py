@@ -38,7 +38,7 @@ from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # Langevin steps of a sample, which starts at a chain of the buffer, and of inpainting, which starts at noise.
 SAMPLE_STEPS = 60
@@ -119,9 +119,7 @@ class JEM(LogitsClassifierMixin, ClassPriorMixin, nn.Module):
         self.replay_buffer = self.initial_chains(self.chains)
         with torch.no_grad():
             cast(nn.Linear, self.net[-1]).bias.copy_(self.log_prior)
-        settings = self.optimization
-        objective = Objective(self._loss, self.net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-        trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, bfloat16=True)
+        trainer.minimize(self, data, self._loss, self.optimization, parameters=self.net.parameters(), bfloat16=True)
 
     def decision_function(self, x: Tensor) -> Tensor:
         """f(x), (N, K): log p(x, y) of a noisy image, up to a constant."""

@@ -40,7 +40,7 @@ from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.base.visualization import Visualization
 from pofxy.nets.boltzmann import BoltzmannMachine, binarize, sample_bernoulli
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # Gibbs steps of a sample or a completion; beta rises from 0 to 1 in the first half.
 GIBBS_STEPS = 600
@@ -108,9 +108,7 @@ class RestrictedBoltzmann(BoltzmannMachine):
         self.mean = torch.cat([white, self.base_logits[self.pixels :].exp()])
         self._initialize_from_class_means(data)
         self.chains = self.with_labels(self.base_sample(len(self.chains)), self.chain_labels)
-        optimization = self.optimization
-        objective = Objective(self._loss, self.parameters(), optimization.learning_rate, weight_decay=optimization.weight_decay)
-        trainer.run(self, data, [objective], steps=optimization.steps, batch=optimization.batch)
+        trainer.minimize(self, data, self._loss, self.optimization)
         self.label_bias = -self.log_z_by_class()
 
     def log_joint_unnormalized(self, x: Tensor) -> Tensor:

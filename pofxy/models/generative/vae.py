@@ -27,7 +27,7 @@ from pofxy.base.hyperparameters import Optimization
 from pofxy.base.tags import Tags
 from pofxy.nets.discretized_logistic_mixture import DiscretizedLogisticMixture
 from pofxy.nets.dropout import Dropout
-from pofxy.training.trainer import Objective, Trainer
+from pofxy.training.trainer import Trainer
 
 # After about ten rounds the result changes little.
 INPAINTING_ROUNDS = 30
@@ -89,9 +89,7 @@ class VAE(nn.Module):
     def fit(self, data: TrainingData, trainer: Trainer) -> None:
         """Trains on the train split; keeps the parameters of the highest bound on the val split."""
         self.build(data.spec)
-        settings = self.optimization
-        objective = Objective(self._loss, self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-        trainer.run(self, data, [objective], steps=settings.steps, batch=settings.batch, validate=self._loss, bfloat16=True)
+        trainer.minimize(self, data, self._loss, self.optimization, validate=self._loss, bfloat16=True)
 
     def log_weight(self, x: Tensor) -> Tensor:
         """log p(x, z) - log q(z | x) in nats, (N,), for one z ~ q(z | x) per image: p(x) is a mass over L-level images."""
