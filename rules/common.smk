@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir)))
 from pofxy.study import catalog, dependencies, duration, fingerprint, plan
 from pofxy.study import config as study_config
+from pofxy.workflow import fork_server, sender
 
 try:
     schema = Path(workflow.basedir) / "config/schema.yaml"

@@ -58,6 +58,13 @@ def print_plan():
     print(duration.describe(jobs, places, RESULTS / "runs"), file=sys.stderr)
 
 
+def start_companions():
+    """Starts the processes that serve the jobs of this machine: they import the libraries once, not in every job."""
+    if workflow.local_exec:
+        fork_server.start()
+        sender.start(RESULTS)
+
+
 def render_partial_report():
     """Renders what there is, and makes Snakemake forget the files, so that the next run renders the whole report anew."""
     script = Path(workflow.basedir) / "scripts/render_partial_report.py"

@@ -1,16 +1,19 @@
 """What is sent to MLflow, and when. The results folder is the source of truth; MLflow is a view of it.
 
 Jobs write events into an outbox, results/tracking/outbox: small JSON files, named by their time. Importing MLflow takes as long
-as importing torch, so most jobs do not send. A job that finds the last delivery older than DUE_SECONDS sends all waiting events
-(`deliver_if_due`), and collecting the results sends the rest. A tracking server that is down makes no job fail: its events stay
-in the outbox, and the next run sends them. Events that a server refuses are moved to results/tracking/rejected.
+as importing torch, so jobs do not send: the workflow starts one process that does, every DUE_SECONDS (`pofxy.workflow.sender`).
+Where there is none, on a cluster, a job that finds the last delivery older than DUE_SECONDS sends all waiting events
+(`deliver_if_due`). The report's job has the rest sent. A tracking server that is down makes no job fail: its events stay in the
+outbox, and the next run sends them. Events that a server refuses are moved to results/tracking/rejected.
 """
 
 import fcntl
 import importlib
+import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +25,8 @@ from pofxy.storage import files
 
 # Seconds between two deliveries of a study while its jobs run.
 DUE_SECONDS = 60
+# Environment variable with the address of the process that sends for all jobs.
+SENDER = "POFXY_SENDER"
 
 logger = logging.getLogger("pofxy.tracking")
 
@@ -65,7 +70,8 @@ class Tracker:
             self._add("metrics", points=points)
         if time.time() - self.last_flush > DUE_SECONDS:
             self.flush()
-            _deliver_in_background(self.folder.parent)
+            if SENDER not in os.environ:
+                _deliver_in_background(self.folder.parent)
 
     def artifact(self, path: Path | str, folder: str = "") -> None:
         """Logs a file as an artifact in `folder` of the run; it is read when the event is sent."""
@@ -108,24 +114,41 @@ def describe(config: dict, datasets: list[str], origin: dict) -> None:
 
 
 def deliver_if_due(results: Path | str) -> None:
-    """Sends all waiting events if the last delivery is more than DUE_SECONDS ago, unless another job is sending now."""
+    """Sends all waiting events if the last delivery is more than DUE_SECONDS ago, unless another process sends."""
     folder = Path(results) / "tracking"
     stamp = folder / "last_delivery"
+    if SENDER in os.environ:
+        return
     if not stamp.exists() or time.time() - stamp.stat().st_mtime > DUE_SECONDS:
-        deliver(results, wait=False)
+        _log_failure(send(results, wait=False))
 
 
-def deliver(results: Path | str, wait: bool = True) -> int:
-    """Sends all waiting events in their order. An error is logged as a warning and never raised: it must not make a job fail.
+def deliver(results: Path | str) -> int:
+    """Has all waiting events sent, by the sender where there is one. An error is a warning: it must not make a job fail.
 
     Args:
         results: the study's results folder.
-        wait: where another job is sending now, whether to wait for it (True) or to return at once (False).
 
     Returns:
         The number of events that are still waiting.
     """
+    failure = _ask_sender()
+    _log_failure(send(results) if failure is None else failure)
+    return len(waiting(Path(results) / "tracking"))
+
+
+def send(results: Path | str, wait: bool = True) -> str:
+    """Sends all waiting events in their order, in this process.
+
+    Args:
+        results: the study's results folder.
+        wait: where another process is sending now, whether to wait for it (True) or to return at once (False).
+
+    Returns:
+        "", or why not all of them could be sent.
+    """
     folder = Path(results) / "tracking"
+    failure = ""
     with _lock(folder, wait) as acquired:
         if acquired and (folder / "study.json").is_file():
             try:
@@ -135,9 +158,24 @@ def deliver(results: Path | str, wait: bool = True) -> int:
             except Exception as error:
                 cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 kept = f"{len(waiting(folder))} events are kept in {folder / 'outbox'}, and the next run sends them"
-                logger.warning("MLflow at %s does not answer: %s (%s)", without_credentials(uri(folder)), kept, cause)
+                failure = f"MLflow at {without_credentials(uri(folder))} does not answer: {kept} ({cause})"
             (folder / "last_delivery").touch()
-    return len(waiting(folder))
+    return failure
+
+
+def _ask_sender() -> str | None:
+    """What `send` returned in the sender's process; None where there is none (any more)."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(os.environ[SENDER])
+            return json.loads(connection.makefile().readline())
+        except (KeyError, OSError, ValueError):
+            return None
+
+
+def _log_failure(failure: str) -> None:
+    if failure:
+        logger.warning("%s", failure)
 
 
 def _deliver_in_background(results: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pofxy.storage import files
+from pofxy.workflow import fork_server
 
 logger = logging.getLogger("pofxy")
 
@@ -31,7 +32,7 @@ class ExitWithoutTeardown:
     with this class.
 
     Threads are waited for, and functions that libraries register with `atexit` still run: the last registered one runs first, and
-    the one that ends the process is registered here, before any of these libraries is imported.
+    the one that ends the process is registered when this module is imported, before any of these libraries.
     """
 
     def __init__(self):
@@ -52,15 +53,18 @@ class ExitWithoutTeardown:
         os._exit(self.status)
 
 
+_process = ExitWithoutTeardown()
+
+
 @contextmanager
 def job(snakemake, stage: str) -> Iterator[None]:
-    """Runs the work of one script, and ends its process.
+    """Runs the work of one script, and ends its process. Where there is a fork server, a fork of it runs the script.
 
     Args:
         snakemake: the object that Snakemake gives to a script.
         stage: name of the rule.
     """
-    process = ExitWithoutTeardown()
+    fork_server.run_in_fork()
     folder = Path(snakemake.output[0]).parent
     log = Path(snakemake.log[0])
     failure = folder / "failure.json"
@@ -78,11 +82,11 @@ def job(snakemake, stage: str) -> Iterator[None]:
         files.write_json(failure, {"stage": stage, "status": status, "reason": reason, "log": str(log)})
         print(f"pofxy: {folder}: {stage} {status}: {reason} (log: {log})", file=sys.stderr)
         _end_tracked_run(snakemake, "FAILED", reason)
-        process.exit(1)
+        _process.exit(1)
     except BaseException:  # SIGTERM or Ctrl-C: the job itself did not fail
         _end_tracked_run(snakemake, "KILLED", "interrupted")
         raise
-    process.exit(0)
+    _process.exit(0)
 
 
 def progress(line: str) -> None:
