@@ -28,13 +28,19 @@ class Result:
             return self.value <= self.at_most
         return self.value >= self.at_least if self.at_least is not None else None
 
+    @property
+    def ratio(self) -> float | None:
+        """The number divided by the goal; None where there is no goal."""
+        goal = self.at_most if self.at_most is not None else self.at_least
+        return None if goal is None else self.value / goal
+
     def __str__(self) -> str:
         digits = f"{self.value:,.0f}" if isinstance(self.value, int) or self.value >= 1000 else f"{self.value:,.2f}"
-        line = f"  {self.name:<42}{digits:>9} {self.unit}"
-        if self.reached is None:
+        line = f"  {self.name:<46}{digits:>9} {self.unit:<6}"
+        if self.ratio is None:
             return line.rstrip()
-        goal = f"at most {self.at_most:g}" if self.at_most is not None else f"at least {self.at_least:g}"
-        return f"{line:<74}goal: {goal:<12} {'reached' if self.reached else 'NOT reached'}"
+        goal = f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}"
+        return f"{line}  {goal:>9}{self.ratio:>8.2f}  {'reached' if self.reached else 'NOT reached'}"
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,12 @@ class Measurement:
     raw: dict = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return "\n".join([self.title, *map(str, self.results), *(f"  {line}".rstrip() for line in self.lines)])
+        heads = f"  {'':<46}{'measured':>9} {'':<6}  {'goal':>9}{'ratio':>8}"
+        return "\n".join([self.title, heads, *map(str, self.results), *(f"  {line}".rstrip() for line in self.lines)])
 
     def as_json(self) -> dict:
         """Plain dicts; each result says whether its goal is reached."""
-        return {"results": [asdict(result) | {"reached": result.reached} for result in self.results], "raw": self.raw}
+        return {
+            "results": [asdict(result) | {"ratio": result.ratio, "reached": result.reached} for result in self.results],
+            "raw": self.raw,
+        }

@@ -1,5 +1,7 @@
 """Copies the project into a folder of its own, and measures what a run of Snakemake in it costs."""
 
+import contextlib
+import ctypes
 import os
 import re
 import resource
@@ -17,6 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 # The outputs of studies, and what a study does not need.
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "results", "downloads", "tests")
+# Of Linux's prctl.
+PR_SET_CHILD_SUBREAPER = 36
 # Environment variables that would send results elsewhere or run jobs on a cluster.
 NOT_INHERITED = re.compile(r"(MLFLOW|SLURM|SNAKEMAKE)_.*")
 
@@ -28,7 +32,8 @@ class Cost:
     Attributes:
         seconds: elapsed time.
         core_seconds: CPU time of Snakemake and all its descendants, as the kernel counts it.
-        processes: CPU time of each Python process up to its last line, by rule; "" is Snakemake itself.
+        processes: CPU time of each Python process up to its last line, by rule; that of a job is a script and its fork. "" is
+            Snakemake itself, "fork_server" and "sender" are the processes that serve the jobs.
         output: what Snakemake printed.
     """
 
@@ -72,6 +77,9 @@ class Project:
         # time.
         path = os.pathsep.join(map(str, (self.folder, self.folder / "benchmarks/clock")))
         inherited = {name: value for name, value in os.environ.items() if not NOT_INHERITED.fullmatch(name)}
+        # Descendants that outlive Snakemake for a moment become children of this process, which then waits for them: their time
+        # counts.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.perf_counter()
         process = subprocess.run(
@@ -84,6 +92,9 @@ class Project:
             text=True,
         )
         seconds = time.perf_counter() - started
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if process.returncode:
             raise RuntimeError("snakemake failed:\n" + "\n".join(process.stdout.splitlines()[-15:]))
@@ -92,10 +103,14 @@ class Project:
 
 
 def _processes(clock: Path) -> dict[str, list[float]]:
-    """CPU time of the Python processes by rule, from the files that benchmarks/clock wrote."""
-    seconds_by_rule = defaultdict(list)
+    """CPU time of the Python processes by rule, one number a job, from the files that benchmarks/clock wrote."""
+    seconds_by_program = defaultdict(float)
     for path in clock.iterdir():
         seconds, _, program = path.read_text().partition(" ")
-        script = re.search(r"\.snakemake/scripts/\w+\.(\w+)\.py$", program)  # Snakemake's copy: tmp1a2b3c.train.py
-        seconds_by_rule[script[1] if script else ""].append(float(seconds))
+        seconds_by_program[program] += float(seconds)
+    seconds_by_rule = defaultdict(list)
+    for program, seconds in seconds_by_program.items():
+        # Snakemake's copy of a script: tmp1a2b3c.train.py
+        named = re.search(r"(?:\.snakemake/scripts/\w+\.|pofxy/workflow/)(\w+)\.py$", program)
+        seconds_by_rule[named[1] if named else ""].append(seconds)
     return dict(seconds_by_rule)

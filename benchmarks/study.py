@@ -15,6 +15,9 @@ WORK = {
     "evaluate": "evaluate_core_seconds",
 }
 
+# Processes that serve all jobs.
+SHARED = {"Snakemake itself": "", "fork server": "fork_server", "sender to MLflow": "sender"}
+
 
 def cost(copy: project.Project) -> Measurement:
     """The cost of the default study in a fresh copy: the share of the useful work, and where the overhead is spent."""
@@ -22,28 +25,34 @@ def cost(copy: project.Project) -> Measurement:
     work_by_rule = {rule: _work(copy, rule) for rule in WORK}
     n_jobs = run.n_jobs
     work = sum(work_by_rule.values())
-    rows = {rule: (len(parts), sum(parts), work_by_rule.get(rule, 0.0)) for rule, parts in run.processes.items() if rule}
+    shared = {name: sum(run.processes.get(key, [])) for name, key in SHARED.items()}
+    rows = {
+        rule: (len(parts), sum(parts), work_by_rule.get(rule, 0.0))
+        for rule, parts in run.processes.items()
+        if rule not in SHARED.values()
+    }
     if sum(number for number, _, _ in rows.values()) != n_jobs:
         raise RuntimeError(f"{n_jobs} jobs were planned, but these processes were measured: {rows}")
-    snakemake_itself = sum(run.processes[""])
-    ends = run.core_seconds - snakemake_itself - sum(total for _, total, _ in rows.values())
+    # The kernel counts a whole process, and those that are no Python; a process counts itself only up to its last line.
+    shared["shells and ends of processes"] = run.core_seconds - sum(shared.values()) - sum(total for _, total, _ in rows.values())
 
-    lines = ["", f"{'overhead by rule':<20}{'jobs':>6}{'core-s':>10}{'a job':>9}"]
+    lines = ["", f"{'overhead by rule':<32}{'jobs':>6}{'core-s':>10}{'a job':>9}"]
     for rule, (number, total, part) in sorted(rows.items(), key=lambda row: row[1][2] - row[1][1]):
-        lines.append(f"{rule:<20}{number:>6}{total - part:>10.1f}{(total - part) / number:>9.2f}")
-    # The kernel counts a whole process; the process itself counts only up to its last line.
-    for name, seconds in {"Snakemake itself": snakemake_itself, "ends of processes": ends}.items():
-        lines.append(f"{name:<20}{'':>6}{seconds:>10.1f}{seconds / n_jobs:>9.2f}")
+        lines.append(f"{rule:<32}{number:>6}{total - part:>10.1f}{(total - part) / number:>9.2f}")
+    for name, seconds in shared.items():
+        lines.append(f"{name:<32}{'':>6}{seconds:>10.1f}{seconds / n_jobs:>9.2f}")
     results = [
-        Result("elapsed", run.seconds, "s"),
+        Result("elapsed", run.seconds / 60, "min", at_most=8),
         Result("CPU time of all processes", run.core_seconds, "core-s"),
-        Result("in fit, learn, sample and evaluate", work, "core-s"),
-        Result("outside them", 100 * (1 - work / run.core_seconds), "%"),
         Result("jobs", n_jobs),
-        Result("overhead of a job", (run.core_seconds - work) / n_jobs, "core-s", at_most=2.5),
-        Result("all evaluate jobs, start to end", sum(run.processes["evaluate"]), "core-s", at_most=150),
+        Result("fitting", work_by_rule["train"], "core-s", at_most=330),
+        Result("learning curves", work_by_rule["learn"], "core-s"),
+        Result("sampling", work_by_rule["sample"], "core-s"),
+        Result("judging", work_by_rule["evaluate"], "core-s", at_most=250),
+        Result("outside of these", run.core_seconds - work, "core-s"),
+        Result("overhead of a job", (run.core_seconds - work) / n_jobs, "core-s", at_most=0.5),
     ]
-    raw = {"processes": run.processes, "work": work_by_rule, "ends_of_processes": ends}
+    raw = {"processes": run.processes, "work": work_by_rule, "shared": shared}
     return Measurement("The default study, from a fresh copy", results, lines, raw)
 
 

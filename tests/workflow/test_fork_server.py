@@ -1,4 +1,4 @@
-"""The server that forks for jobs: a fork is what the script's own process would be, and nothing is left when the workflow ends."""
+"""The server that forks for jobs: a fork does what its script would do, and nothing is left when the workflow ends."""
 
 import json
 import os
@@ -182,8 +182,8 @@ def test_forks_of_one_server_run_at_once_and_do_not_disturb_each_other(shared):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_script_ends_the_fork_which_tidies_up(shared, number):
-    work = "\n    from pofxy.storage import files\n    with files.atomic(folder + '/half') as path: path.write_text('x'); time.sleep(60)"
-    process = shared.start(f"print(os.getpid(), flush=True){work}")
+    half_written = "with files.atomic(folder + '/half') as path: path.write_text('x'); time.sleep(60)"
+    process = shared.start(f"print(os.getpid(), flush=True)\n    from pofxy.storage import files\n    {half_written}")
     assert process.stdout is not None
     pid = int(process.stdout.readline())
     wait_until(lambda: any((shared.folder / "job").glob(".half*")))
