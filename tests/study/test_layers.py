@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -74,12 +75,19 @@ def test_a_plan_is_made_with_the_standard_library_alone():
     assert not [path for path in (PACKAGE / "study").glob("*.py") if packages(path) - {"study", "base"}]
 
 
-def test_rules_import_the_study_alone():
+def test_rules_import_the_plan_and_what_serves_the_jobs():
     text = "\n".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
     lines = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
     ours = {line.split()[1] for line in lines if "pofxy" in line}
-    assert ours == {"pofxy.study"}
+    assert ours == {"pofxy.study", "pofxy.workflow"}
     assert {line.split()[1].split(".")[0] for line in lines} - {"pofxy"} <= sys.stdlib_module_names | {"snakemake"}
+
+
+def test_what_rules_and_jobs_start_with_needs_the_standard_library_alone():
+    code = "import sys; old = {*sys.modules}; from pofxy.workflow import fork_server, job, sender; print(*{*sys.modules} - old)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert {"pofxy.workflow.job", "pofxy.workflow.sender"} <= set(loaded)
+    assert {name.partition(".")[0] for name in loaded} <= sys.stdlib_module_names | {"pofxy"}
 
 
 def test_scripts_do_not_import_each_other():
