@@ -15,8 +15,6 @@ rule evaluate:
         cost=RUN / "evaluate.json",
     log:
         RUN / "logs/evaluate.log",
-    benchmark:
-        RUN / "logs/evaluate.tsv"
     conda:
         "../envs/pofxy.yaml"
     params:

@@ -53,7 +53,7 @@ def code_of_evaluation(wildcards):
 def print_plan():
     """Prints what will run, and about how long it takes."""
     waiting = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
-    jobs = [duration.Job(rule.name, job.threads, job.benchmark) for rule in workflow.rules for job in waiting if job.rule is rule]
+    jobs = [duration.Job(rule.name, job.threads, str(Path(job.log[0]).with_suffix(".tsv")) if job.log else None) for rule in workflow.rules for job in waiting if job.rule is rule]
     places = workflow.cores if workflow.local_exec else workflow.nodes
     print(duration.describe(jobs, places, RESULTS / "runs"), file=sys.stderr)
 

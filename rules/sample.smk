@@ -13,8 +13,6 @@ rule sample:
         cost=RUN / "sample.json",
     log:
         RUN / "logs/sample.log",
-    benchmark:
-        RUN / "logs/sample.tsv"
     conda:
         "../envs/pofxy.yaml"
     params:

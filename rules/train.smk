@@ -10,8 +10,6 @@ rule train:
         training_samples=directory(RUN / "training_samples"),
     log:
         RUN / "logs/train.log",
-    benchmark:
-        RUN / "logs/train.tsv"
     conda:
         "../envs/pofxy.yaml"
     threads: lambda wildcards: settings_of_model(wildcards).get("threads", 1)
@@ -41,8 +39,6 @@ rule learn:
         cost=RUN / "learning/learn.json",
     log:
         RUN / "logs/learn.log",
-    benchmark:
-        RUN / "logs/learn.tsv"
     conda:
         "../envs/pofxy.yaml"
     threads: lambda wildcards: settings_of_model(wildcards).get("threads", 1)

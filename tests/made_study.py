@@ -425,7 +425,7 @@ def _make_run(folder: Path, model: str, capabilities: list[str], images: bool, r
     (folder / "logs").mkdir(parents=True)
     (folder / "pictures").mkdir()
     (folder / "predictions").mkdir()
-    (folder / "logs/train.tsv").write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t640\n")
+    (folder / "logs/train.tsv").write_text("s\tcpu_time\tmax_rss\n12.5\t12.1\t640\n")
     provenance = {
         "commit": "0123456789abcdef",
         "dirty": False,

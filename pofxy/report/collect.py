@@ -164,27 +164,17 @@ def _status(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
 
 
 def _track_end(results: Path, run: Run, status: str) -> None:
-    """Sends what is known only after a run's jobs: Snakemake's benchmarks, and success, perhaps after an earlier failure."""
+    """Sends what is known only after a run's jobs: what each cost, and success, perhaps after an earlier failure."""
     tracker = tracking.Tracker(results, run.key)
     for path in sorted((_folder(results, run) / "logs").glob("*.tsv")):
         rows = files.read_csv(path, delimiter="\t")
         if rows:
-            benchmark: dict[str, float | None] = {
-                f"benchmark/{path.stem}/{name}": float(value) for name, value in rows[0].items() if _is_number(value)
-            }
+            cost: dict[str, float | None] = {f"cost/{path.stem}/{name}": float(value) for name, value in rows[0].items()}
             # The time of the job, so that a study that is collected twice has each number once.
-            tracker.metrics(benchmark, at=path.stat().st_mtime)
+            tracker.metrics(cost, at=path.stat().st_mtime)
     if status == "ok":
         tracker.finish()
     tracker.flush()
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.lower() != "nan"
 
 
 def _read_json(path: Path) -> dict:

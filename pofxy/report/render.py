@@ -178,7 +178,7 @@ def _audit(study: Study, dataset: str) -> dict:
 
 
 def run_history(study: Study) -> list[dict]:
-    """Every run, feature nets included: its row of runs.csv, and the wall time of its steps from Snakemake's benchmarks."""
+    """Every run, feature nets included: its row of runs.csv, and the wall time of its steps."""
     rows = []
     for run in run_rows(study.runs):
         steps = {}

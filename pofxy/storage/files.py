@@ -49,14 +49,14 @@ def read_json(path: Path | str) -> Any:
         raise FileError(f"{path}: {error}") from None
 
 
-def write_csv(path: Path | str, rows: list[dict], columns: Iterable[str]) -> None:
+def write_csv(path: Path | str, rows: list[dict], columns: Iterable[str], delimiter: str = ",") -> None:
     """Writes rows under a header; what a row lacks is an empty cell.
 
     Raises:
         ValueError: where a row has a key that is no column.
     """
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n", delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
 

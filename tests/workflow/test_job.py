@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pofxy.storage import files
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import atexit, sys, time
@@ -67,6 +69,15 @@ def test_a_job_that_succeeds_removes_its_earlier_failure(run_job, tmp_path):
     process = run_job("pass")
     assert process.returncode == 0
     assert not (tmp_path / "failure.json").exists()
+
+
+def test_a_job_writes_what_it_cost(run_job, tmp_path):
+    process = run_job("block = bytearray(100 * 2**20); time.sleep(0.1)")
+    assert process.returncode == 0, process.stderr
+    (cost,) = files.read_csv(tmp_path / "logs/work.tsv", delimiter="\t")
+    assert float(cost["s"]) >= 0.1
+    assert 0 < float(cost["cpu_time"]) < 2
+    assert 100 < float(cost["max_rss"]) < 200
 
 
 @pytest.mark.parametrize(("work", "returncode"), [("pass", 0), ("raise ValueError('x')", 1)])
