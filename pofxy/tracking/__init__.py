@@ -1,7 +1,7 @@
 """What is sent to MLflow, and when. The results folder is the source of truth; MLflow is a view of it.
 
 Jobs write events into an outbox, results/tracking/outbox: small JSON files, named by their time. Importing MLflow takes as long
-as importing torch, so jobs do not send: the workflow starts one process that does, every DUE_SECONDS (`pofxy.workflow.sender`).
+as importing torch, so jobs do not send: the workflow starts one process that does (`pofxy.workflow.sender`).
 Where there is none, on a cluster, a job that finds the last delivery older than DUE_SECONDS sends all waiting events
 (`deliver_if_due`). The report's job has the rest sent. A tracking server that is down makes no job fail: its events stay in the
 outbox, and the next run sends them. Events that a server refuses are moved to results/tracking/rejected.

@@ -1,7 +1,7 @@
 """The one process of a run of the workflow that sends to MLflow: it imports MLflow once.
 
-It sends what waits in the outbox every `tracking.DUE_SECONDS`, and at once where a job asks (`tracking.deliver`): a connection is
-a question, answered with one line. It ends when the workflow ends (`companion`); what then still waits, the next run sends.
+It sends what waits in the outbox every few seconds, and at once where a job asks (`tracking.deliver`): a connection is a question,
+answered with one line. It ends when the workflow ends (`companion`); what then still waits, the next run sends.
 """
 
 import contextlib
@@ -15,6 +15,9 @@ from pathlib import Path
 
 from pofxy import tracking
 from pofxy.workflow import companion
+
+# Between two deliveries. Short, so that little is left to send when the report's job waits for the last one.
+SECONDS = 10
 
 
 def start(results: Path) -> None:
@@ -30,7 +33,7 @@ def serve(results: Path, listener: socket.socket, lifeline: int) -> None:
         listener: where jobs connect.
         lifeline: read end of a pipe; closed when the workflow has ended.
     """
-    due = time.monotonic() + tracking.DUE_SECONDS
+    due = time.monotonic() + SECONDS
     while True:
         ready, _, _ = select.select([listener, lifeline], [], [], max(due - time.monotonic(), 0))
         if lifeline in ready:
@@ -41,7 +44,7 @@ def serve(results: Path, listener: socket.socket, lifeline: int) -> None:
                 connection.sendall(json.dumps(tracking.send(results)).encode() + b"\n")
         elif tracking.waiting(results / "tracking"):
             tracking.send(results, wait=False)
-        due = time.monotonic() + tracking.DUE_SECONDS
+        due = time.monotonic() + SECONDS
 
 
 def main() -> None:
