@@ -134,10 +134,10 @@ def test_importance_weighted_bounds_take_their_samples_within_the_bin(by_name):
 
 
 def test_dequantization_bounds_the_mass_of_the_bin():
-    x = ALL_PIXELS.repeat(400, 1, 1, 1)
+    x = ALL_PIXELS.repeat(1600, 1, 1, 1)
     (estimate,) = likelihood.estimates(NarrowDensity(), x, PIXELS)
     assert estimate.estimator == "uniform-dequantized bound" and estimate.bound
-    bound = estimate.values.view(400, 125).double().mean(0)  # 1,600 dequantizations of each image
+    bound = estimate.values.view(1600, 125).double().mean(0)  # at least 1,600 dequantizations of each image
     exact = Narrow().mass(ALL_PIXELS)
     assert (bound < exact).all()
     # E_u (x + u - mu)^2 = (x - mu)^2 + h^2 / 12, in closed form.
@@ -145,6 +145,30 @@ def test_dequantization_bounds_the_mass_of_the_bin():
     expected = Narrow().density(ALL_PIXELS) - spread + 3 * math.log(0.25)
     torch.testing.assert_close(bound.float(), expected, atol=0.4, rtol=0)
     assert float((bound.float() - expected).mean()) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize(("noise", "n"), [(0.0, 1), (0.3, 1), (0.45, 2), (0.7, 4), (2.0, 4)])
+def test_a_bound_takes_as_many_dequantizations_as_its_noise_needs(noise, n):
+    """Between images the standard deviation is 0.66; the noise may have a third of that variance, or takes 4 points."""
+    calls = []
+
+    class Noisy(torch.nn.Module):
+        tags = Tags(likelihood="density")
+
+        def log_prob(self, x):
+            calls.append(len(x))
+            clean = ((x * 4).round() / 4).flatten(1).sum(1)
+            return clean + noise * torch.randn(len(x))
+
+    x = ALL_PIXELS.repeat(8, 1, 1, 1)
+    first = likelihood.first_estimate(Noisy(), x, PIXELS)
+    calls.clear()
+    (estimate,) = likelihood.estimates(Noisy(), x, PIXELS, first=first)
+    assert sum(calls) == likelihood.PILOT + (n - 1) * len(x), "the first estimate is not computed again"
+    assert estimate.note == f"log p(x) of 1000 images by {n} dequantization{'s' * (n > 1)} of each"
+    clean = x.flatten(1).sum(1) + 3 * math.log(0.25)
+    assert float((estimate.values - clean).std()) == pytest.approx(noise / math.sqrt(n), rel=0.1, abs=1e-5)
+    assert float((estimate.values - clean).mean()) == pytest.approx(0, abs=4 * noise / math.sqrt(1000 * n) + 1e-5)
 
 
 def test_exact_values_are_those_of_the_model():
