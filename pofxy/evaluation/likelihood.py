@@ -40,6 +40,8 @@ PILOT = 100
 # compared by that mean.
 DEQUANTIZATIONS = (1, 2, 4)
 MAX_NOISE = 1 / 3
+# Seed of the first point: none that a run has, because with the run's own seed the second point would be the same.
+FIRST_POINT = 1_000_003
 # Importance samples are drawn in groups. IWAE-64 averages over the groups, IWAE-512 takes them together.
 GROUP = 64
 GROUPS = 8
@@ -243,7 +245,7 @@ def _n_dequantizations(values: Tensor, second: Tensor) -> int:
 def _fixed_point(x: Tensor, spec: DataSpec) -> Tensor:
     """A uniform point of each pixel's bin, the same for every model; x (N, ...)."""
     assert spec.levels is not None
-    return x + (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) - 0.5) / (spec.levels - 1)
+    return x + (torch.rand(x.shape, generator=torch.Generator().manual_seed(FIRST_POINT)) - 0.5) / (spec.levels - 1)
 
 
 def _log_volume(model, spec: DataSpec) -> float:
