@@ -144,8 +144,7 @@ def estimates(
         return predict_batched(model, capability, points(rows)) + log_volume
 
     def mean(capability: str) -> tuple[Tensor, str]:
-        known = first is not None and capability == _first_capability(model)
-        values = first if known else again(capability, x)
+        values = first if first is not None and capability == _first_capability(model) else again(capability, x)
         if not dequantized:
             return values, ""
         n = _n_dequantizations(values, again(capability, x[:PILOT]))
