@@ -17,6 +17,9 @@ rule evaluate:
         RUN / "logs/evaluate.log",
     conda:
         "../envs/pofxy.yaml"
+    resources:
+        time_limit=time_limit_of_model,
+        runtime=lambda wildcards: time_limit_of_model(wildcards) // 60 + 5,
     params:
         run=run_of,
         code=code_of_evaluation,

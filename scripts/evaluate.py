@@ -8,6 +8,7 @@ with job(snakemake, "evaluate"):
     from pofxy.evaluation.facts import open_facts
     from pofxy.evaluation.graph import Graph
     from pofxy.evaluation.kept_values import KeptValues
+    from pofxy.workflow.job import time_limit
 
     given, params, results = snakemake.input, snakemake.params, snakemake.config["results"]
     facts = open_facts(
@@ -22,8 +23,8 @@ with job(snakemake, "evaluate"):
         seed=params.run.seed,
         code=params.code,
     )
-    kept = KeptValues.beside(snakemake.output.scores)
-    graph = Graph(facts, params.run.capabilities, params.code, kept)
-    evaluate(graph, params.run, Outputs(*snakemake.output), tracker := tracking.Tracker(results, params.run.key))
+    graph = Graph(facts, params.run.capabilities, params.code, KeptValues.beside(snakemake.output.scores))
+    with time_limit(snakemake.resources.time_limit):
+        evaluate(graph, params.run, Outputs(*snakemake.output), tracker := tracking.Tracker(results, params.run.key))
     tracker.flush()
     tracking.deliver_if_due(results)

@@ -45,11 +45,11 @@ class BayesRuleMixin(ClassPriorMixin, ProbabilisticClassifierMixin):
 
     def predict_proba(self: SupportsLogJoint, x: Tensor) -> Tensor:
         """p(y | x) = p(x, y) / sum_y p(x, y), (N, K)."""
-        return self.log_joint(x).softmax(1)
+        return posterior(self.log_joint(x))
 
     def log_prob(self: SupportsLogJoint, x: Tensor) -> Tensor:
         """log p(x) = log sum_y p(x, y) in nats, (N,)."""
-        return self.log_joint(x).logsumexp(1)
+        return marginal(self.log_joint(x))
 
 
 class BayesRuleConditionalMixin(BayesRuleMixin):
@@ -65,11 +65,11 @@ class BayesRuleBoundMixin(ClassPriorMixin, ProbabilisticClassifierMixin):
 
     def predict_proba(self: SupportsLogJointBound, x: Tensor) -> Tensor:
         """Bayes' rule with the bounds in place of log p(x, y), (N, K)."""
-        return self.log_joint_bound(x).softmax(1)
+        return posterior(self.log_joint_bound(x))
 
     def log_prob_bound(self: SupportsLogJointBound, x: Tensor) -> Tensor:
         """log p(x) >= log sum_y exp(bound of log p(x, y)) in nats, (N,)."""
-        return self.log_joint_bound(x).logsumexp(1)
+        return marginal(self.log_joint_bound(x))
 
 
 class BayesRuleConditionalBoundMixin(BayesRuleBoundMixin):
@@ -78,6 +78,16 @@ class BayesRuleConditionalBoundMixin(BayesRuleBoundMixin):
     def log_joint_bound(self: HasConditionalBound, x: Tensor) -> Tensor:
         """log p(x, y) >= log p(y) + bound of log p(x | y) in nats, (N, K)."""
         return _add_prior(self.log_conditional_bound, self.log_prior, x)
+
+
+def posterior(log_joint: Tensor) -> Tensor:
+    """p(y | x) = p(x, y) / sum_y p(x, y), (N, K), from log p(x, y) in nats, (N, K)."""
+    return log_joint.softmax(1)
+
+
+def marginal(log_joint: Tensor) -> Tensor:
+    """log p(x) = log sum_y p(x, y) in nats, (N,), from log p(x, y) in nats, (N, K)."""
+    return log_joint.logsumexp(1)
 
 
 def log_class_prior(y: Tensor, classes: int) -> Tensor:

@@ -51,7 +51,11 @@ class SupportsLogJoint(Protocol):
     """A model of the joint distribution."""
 
     def log_joint(self, x: Tensor) -> Tensor:
-        """x -> (N, K) nats, log p(x, y)."""
+        """x -> (N, K) nats, log p(x, y).
+
+        Labels, probabilities and log p(x) must follow from it by Bayes' rule, as by `BayesRuleMixin`, and a `decision_function`
+        must be the same: evaluations compute it once and take the others from it.
+        """
         ...
 
 

@@ -20,6 +20,10 @@ class Tags:
         binarized: "threshold" or "stochastic" for a model of binary images, "" for any other.
         images_only: whether the model cannot be fitted to a table.
         trained_in_steps: whether `fit` takes gradient steps, so that its cost is set by the argument `steps`.
+        passes: how often the net is evaluated to classify an image or to find its log p(x), whichever takes more; a gradient
+            counts twice. Evaluations take fewer images where this is large.
+        inpainting_passes: how often it is evaluated to fill in an image; 0 for once per number of the image, one after the other.
+        passes_per_class: whether both are the passes for each class.
         samples_without_replacement: whether all samples must be drawn in one call, because none may be drawn twice.
         samples_are_real: whether samples are real train images, which then do not count as copies of train images.
         n_redraws: how many further sets of samples the evaluation draws, to show the spread of every score of samples.
@@ -34,6 +38,9 @@ class Tags:
     binarized: Literal["", "threshold", "stochastic"] = ""
     images_only: bool = False
     trained_in_steps: bool = False
+    passes: int = 1
+    inpainting_passes: int = 1
+    passes_per_class: bool = False
     samples_without_replacement: bool = False
     samples_are_real: bool = False
     n_redraws: int = 0

@@ -97,7 +97,7 @@ def save_predictions(graph: Graph, per_image: dict[str, np.ndarray], folder: Pat
 
 
 def notes(graph: Graph) -> list[str]:
-    """What is known of single estimates alone: a normalizer with its interval and its check from the other end."""
+    """What is known of single estimates alone: the number of random points, a normalizer with its interval and its check."""
     estimates = [*(_get(graph, "test_likelihoods") or []), *(_get(graph, "train_likelihoods") or [])]
     return sorted({estimate.note for estimate in estimates if estimate.note})
 

@@ -2,7 +2,10 @@
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from string import Formatter
 from typing import Any
 
@@ -14,6 +17,12 @@ from pofxy.evaluation.kept_values import KeptValues
 from pofxy.evaluation.quantity import NotApplicable, ProbeResult
 from pofxy.study import catalog
 from pofxy.study.catalog import Dependency
+from pofxy.workflow.job import TimeLimitExceeded
+
+logger = logging.getLogger("pofxy")
+
+# What takes longer is named in the log.
+SLOW_SECONDS = 60
 
 
 class Graph:
@@ -131,7 +140,8 @@ class Graph:
         module = ".".join(entry.path.relative_to(catalog.PACKAGE.parent).with_suffix("").parts)
         # Each quantity starts from a fresh seed: its value does not depend on what was computed before it.
         seed_everything(self.get("seed"))
-        return getattr(importlib.import_module(module), entry.public)(**arguments)
+        with watched(entry.name):
+            return getattr(importlib.import_module(module), entry.public)(**arguments)
 
     def _check(self, dependency: Dependency) -> None:
         if reason := catalog.why_not((dependency,), self.capabilities):
@@ -142,6 +152,19 @@ class Graph:
             return self.facts.digests.get(name, "")
         entry = catalog.quantities()[name]
         return self.key_of(str(entry.path.relative_to(catalog.PACKAGE)), (*entry.dependencies, Dependency("seed")))
+
+
+@contextmanager
+def watched(name: str) -> Iterator[None]:
+    """Logs a quantity or metric that takes long, and names it where the time limit ends its computation."""
+    started = time.perf_counter()
+    try:
+        yield
+    except TimeLimitExceeded as error:
+        raise TimeLimitExceeded(f"{error}, while computing {name}") from error
+    seconds = time.perf_counter() - started
+    if seconds > SLOW_SECONDS:
+        logger.info("%s took %.0f s", name, seconds)
 
 
 def as_array(value):

@@ -14,7 +14,7 @@ from pofxy.base.prediction import sample_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.base.tags import tags_of
 from pofxy.evaluation import intervals
-from pofxy.evaluation.graph import Graph, as_array
+from pofxy.evaluation.graph import Graph, as_array, watched
 from pofxy.evaluation.quantity import NotApplicable
 from pofxy.study import catalog
 from pofxy.study.catalog import Dependency, MetricEntry
@@ -134,7 +134,8 @@ def _kept(graph: Graph, entry: MetricEntry, compute: Callable) -> Any:
     known, value = graph.kept.load(name, key)
     if not known:
         graph.computed.append(f"metric {entry.name}")
-        value = compute()
+        with watched(f"the metric {entry.name}"):
+            value = compute()
         graph.kept.save(name, key, value)
     return value
 

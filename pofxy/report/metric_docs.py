@@ -16,6 +16,13 @@ capabilities. Every score in `results/report/scores.csv` carries its provenance:
 number of images, and its 95 % interval. Its `normalized_score` is 0 at the floor `real_train` (real train images in place of
 samples) and 1 at the ceiling `independent_pixels` (for tables, `noise`). It is empty where the two do not differ beyond their
 intervals.
+
+How many images a score is of (`n`): predictions, features and exact values are of all test images. Curves, robustness, inpainting
+and out-of-distribution scores call the model many times for each image. They take the first test images, which are in random
+order: as many as make {PROBE_PASSES:,} passes of the model's net, at least {MIN_PROBE_IMAGES} and at most {MAX_PROBE_IMAGES}.
+A log p(x) that no prediction gives takes as many as make {LIKELIHOOD_PASSES:,} passes, at least {MIN_LIKELIHOOD_IMAGES:,}.
+The tags `passes`, `inpainting_passes` and `passes_per_class` of a model say how many passes one image takes, so that the number
+of images is the same on every machine. The intervals show it.
 """
 
 
@@ -23,7 +30,7 @@ def page() -> str:
     """The whole page: the metrics in the order of the capabilities that they evaluate, then by name."""
     capabilities = catalog.capabilities()
     entries = sorted(catalog.metrics().values(), key=lambda entry: (capabilities.index(evaluated_capability(entry)), entry.name))
-    parts = [HEAD]
+    parts = [HEAD.format_map(catalog.number_of_images())]
     group = ""
     for entry in entries:
         if evaluated_capability(entry) != group:

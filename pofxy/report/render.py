@@ -63,6 +63,7 @@ def render(results: Path, config: dict, output: Path) -> None:
         audits={dataset: _yaml(_audit(study, dataset)) for dataset in study.datasets},
         history=run_history(study),
         glossary=glossary(study, all_tables),
+        rule=catalog.number_of_images(),
         references={name: entry.summary for name, entry in catalog.models().items() if entry.family == "reference"},
     )
     with atomic(output) as temporary:

@@ -199,6 +199,12 @@ def protocols() -> dict[str, str]:
     return {name: found[0] for name, found in methods.items()}
 
 
+@cache
+def number_of_images() -> dict[str, int]:
+    """The constants of the rule that says how many images an evaluation takes, by name: those of evaluation/quantity.py."""
+    return dict(source.constants(PACKAGE / "evaluation/quantity.py"))  # type: ignore[arg-type]
+
+
 def evaluations(able: tuple[str, ...]) -> dict[str, str]:
     """Every metric by name, with "" where a model of these capabilities gets it, else the reason why not."""
     return {name: why_not(entry.dependencies, able) for name, entry in metrics().items()}

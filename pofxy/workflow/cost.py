@@ -14,6 +14,10 @@ from torch import Tensor
 
 from pofxy.base.prediction import predict_batched
 
+# Calls of `predict` that are timed, and the seconds after which there are fewer.
+PREDICTION_REPEATS = 5
+PREDICTION_SECONDS = 0.5
+
 
 @contextmanager
 def stopwatch() -> Iterator[dict[str, float]]:
@@ -44,26 +48,28 @@ def count_parameters(model: Any) -> int:
     return sum(value.size for value in values if isinstance(value, np.ndarray))
 
 
-def milliseconds_to_predict(model: Any, x: Tensor, repeats: int = 5) -> dict[str, float]:
+def milliseconds_to_predict(model: Any, x: Tensor) -> dict[str, float]:
     """Time of `predict` per image, median of several calls after a first one that does not count.
+
+    Five calls are timed, or as many as fit into half a second, but at least one: what disturbs a long call is small beside it.
 
     Args:
         model: fitted.
         x: (N, ...); with fewer than 256 rows, the batch is all of them.
-        repeats: number of calls that are timed.
 
     Returns:
         "predict_ms_single" for one image alone, "predict_ms_per_image" in a batch of 256.
     """
 
     def median_per_image(images: Tensor) -> float:
+        first = seconds_to_predict(images)
+        repeats = min(max(int(PREDICTION_SECONDS / first), 1), PREDICTION_REPEATS)
+        return 1000 * float(np.median([seconds_to_predict(images) for _ in range(repeats)])) / len(images)
+
+    def seconds_to_predict(images: Tensor) -> float:
+        started = time.perf_counter()
         predict_batched(model, "predict", images)
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            predict_batched(model, "predict", images)
-            seconds.append(time.perf_counter() - started)
-        return 1000 * float(np.median(seconds)) / len(images)
+        return time.perf_counter() - started
 
     return {"predict_ms_single": median_per_image(x[:1]), "predict_ms_per_image": median_per_image(x[:256])}
 

@@ -134,10 +134,10 @@ def test_importance_weighted_bounds_take_their_samples_within_the_bin(by_name):
 
 
 def test_dequantization_bounds_the_mass_of_the_bin():
-    x = ALL_PIXELS.repeat(400, 1, 1, 1)
+    x = ALL_PIXELS.repeat(1600, 1, 1, 1)
     (estimate,) = likelihood.estimates(NarrowDensity(), x, PIXELS)
     assert estimate.estimator == "uniform-dequantized bound" and estimate.bound
-    bound = estimate.values.view(400, 125).double().mean(0)  # 1,600 dequantizations of each image
+    bound = estimate.values.view(1600, 125).double().mean(0)  # at least 1,600 dequantizations of each image
     exact = Narrow().mass(ALL_PIXELS)
     assert (bound < exact).all()
     # E_u (x + u - mu)^2 = (x - mu)^2 + h^2 / 12, in closed form.
@@ -145,6 +145,47 @@ def test_dequantization_bounds_the_mass_of_the_bin():
     expected = Narrow().density(ALL_PIXELS) - spread + 3 * math.log(0.25)
     torch.testing.assert_close(bound.float(), expected, atol=0.4, rtol=0)
     assert float((bound.float() - expected).mean()) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_second_point_of_a_bin_is_another_one_whatever_the_seed(seed):
+    seen = []
+
+    class Watching(NarrowDensity):
+        def log_prob(self, x):
+            seen.append(x.clone())
+            return self.density(x)
+
+    seed_everything(seed)
+    first = likelihood.first_estimate(Watching(), ALL_PIXELS, PIXELS)
+    seed_everything(seed)  # as each quantity starts
+    likelihood.estimates(Watching(), ALL_PIXELS, PIXELS, first=first)
+    offsets = [((x[:100] - ALL_PIXELS[:100]) * 4).flatten() for x in seen[:2]]
+    assert abs(np.corrcoef(*offsets)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize(("noise", "n"), [(0.0, 1), (0.3, 1), (0.45, 2), (0.7, 4), (2.0, 4)])
+def test_a_bound_takes_as_many_dequantizations_as_its_noise_needs(noise, n):
+    """Between images the standard deviation is 0.66; the noise may have a third of that variance, or takes 4 points."""
+    calls = []
+
+    class Noisy(torch.nn.Module):
+        tags = Tags(likelihood="density")
+
+        def log_prob(self, x):
+            calls.append(len(x))
+            clean = ((x * 4).round() / 4).flatten(1).sum(1)
+            return clean + noise * torch.randn(len(x))
+
+    x = ALL_PIXELS.repeat(8, 1, 1, 1)
+    first = likelihood.first_estimate(Noisy(), x, PIXELS)
+    calls.clear()
+    (estimate,) = likelihood.estimates(Noisy(), x, PIXELS, first=first)
+    assert sum(calls) == likelihood.PILOT + (n - 1) * len(x), "the first estimate is not computed again"
+    assert estimate.note == f"log p(x) of 1000 images by {n} dequantization{'s' * (n > 1)} of each"
+    clean = x.flatten(1).sum(1) + 3 * math.log(0.25)
+    assert float((estimate.values - clean).std()) == pytest.approx(noise / math.sqrt(n), rel=0.1, abs=1e-5)
+    assert float((estimate.values - clean).mean()) == pytest.approx(0, abs=4 * noise / math.sqrt(1000 * n) + 1e-5)
 
 
 def test_exact_values_are_those_of_the_model():
@@ -237,7 +278,7 @@ def test_the_test_model_is_normalized_at_beta_0_and_its_step_keeps_its_distribut
 def test_annealing_finds_the_normalizer():
     model = Boltzmann()
     (estimate,) = likelihood.estimates(model, ALL_BINARY, BINARY)
-    assert estimate.estimator == "AIS-1000 x 100, reverse check within 1 nat, 0.5-threshold" and not estimate.bound
+    assert estimate.estimator == "AIS, reverse check within 1 nat, 0.5-threshold" and not estimate.bound
     exact = model.log_unnormalized(ALL_BINARY) - model.log_z()
     assert 0 < estimate.common_error < 0.05
     difference = (estimate.values - exact).double()
@@ -247,11 +288,25 @@ def test_annealing_finds_the_normalizer():
     assert "reverse check +0.0" in estimate.note.replace("-0.0", "+0.0") and "log Z = " in estimate.note
 
 
+@pytest.mark.parametrize(
+    ("scale", "temperatures", "taken", "is_precise"),
+    [(0.3, (5, 200, 400), 5, True), (3.0, (5, 200, 400), 200, True), (8.0, (1, 2, 4), 4, False)],
+)
+def test_a_longer_walk_is_taken_until_log_z_is_precise(scale, temperatures, taken, is_precise):
+    model = Boltzmann(scale)
+    found = ais.anneal(model, model.exact_sample(100), temperatures=temperatures, burn_in=0)
+    assert found.temperatures == taken
+    assert found.is_precise == is_precise == (found.standard_error <= 0.15 and abs(found.gap) <= 0.3)
+    if found.is_precise:
+        assert found.log_z == pytest.approx(model.log_z(), abs=4 * 0.15)
+
+
 def test_a_given_normalizer_is_used_as_it_is():
     model = Boltzmann()
-    annealing = ais.anneal(model, ALL_BINARY[:10], chains=10, temperatures=20, burn_in=0)
+    annealing = ais.anneal(model, ALL_BINARY[:10], chains=10, temperatures=(20,), burn_in=0)
     (estimate,) = likelihood.estimates(model, ALL_BINARY, BINARY, annealing)
-    assert estimate.estimator.startswith("AIS-20 x 10, ") and estimate.common_error == annealing.standard_error
+    assert estimate.estimator.startswith("AIS, reverse check") and estimate.common_error == annealing.standard_error
+    assert estimate.note.endswith(" of 10 chains effective, 20 temperatures")
 
 
 def test_a_bound_of_the_unnormalized_distribution_gives_a_bound_that_is_named():
@@ -262,9 +317,9 @@ def test_a_bound_of_the_unnormalized_distribution_gives_a_bound_that_is_named():
             return super().log_unnormalized(x) - 0.5
 
     model = Below()
-    annealing = ais.anneal(model, ALL_BINARY[:10], chains=10, temperatures=20, burn_in=0)
+    annealing = ais.anneal(model, ALL_BINARY[:10], chains=10, temperatures=(20,), burn_in=0)
     (estimate,) = likelihood.estimates(model, ALL_BINARY, BINARY, annealing)
-    assert estimate.bound and estimate.estimator.startswith("mean-field bound, AIS-20 x 10, ")
+    assert estimate.bound and estimate.estimator.startswith("mean-field bound, AIS, ")
     torch.testing.assert_close(estimate.values, model.log_unnormalized(ALL_BINARY) - annealing.log_z)
 
 
@@ -275,7 +330,7 @@ def test_the_interval_of_the_normalizer_covers_it_in_95_of_100_runs():
     errors = []
     for repetition in range(60):
         seed_everything(repetition)
-        annealing = ais.anneal(model, ALL_BINARY[:2], temperatures=30, burn_in=0)
+        annealing = ais.anneal(model, ALL_BINARY[:2], temperatures=(30,), burn_in=0)
         low, high = annealing.interval
         covered += low <= truth <= high
         errors.append(annealing.log_z - truth)
@@ -291,7 +346,7 @@ def test_forward_and_reverse_estimates_enclose_the_normalizer_and_converge():
     truth = model.log_z()
     gaps = []
     for temperatures in (3, 10, 100):
-        runs = [ais.anneal(model, model.exact_sample(20), 20, temperatures, burn_in=0) for _ in range(60)]
+        runs = [ais.anneal(model, model.exact_sample(20), 20, (temperatures,), burn_in=0) for _ in range(60)]
         forward = [run.log_z - truth for run in runs]
         reverse = [run.reverse_log_z - truth for run in runs]
         slack = 3 * (np.std(forward) + np.std(reverse)) / math.sqrt(60)
@@ -321,10 +376,10 @@ def test_a_normalizer_that_is_not_to_be_trusted_is_logged_as_a_warning(caplog):
 
     truth = 60 - 64 * math.log(2)
     with caplog.at_level(logging.INFO, "pofxy"):
-        split = ais.anneal(Split(), torch.ones(5, 1, 8, 8), chains=50, temperatures=20, burn_in=5)
-        ais.anneal(Boltzmann(), ALL_BINARY[:50], chains=50, temperatures=200, burn_in=20)
+        split = ais.anneal(Split(), torch.ones(5, 1, 8, 8), chains=50, temperatures=(20,), burn_in=5)
+        ais.anneal(Boltzmann(), ALL_BINARY[:50], chains=50, temperatures=(200,), burn_in=20)
         steep = Boltzmann(scale=6.0)
-        few_effective = ais.anneal(steep, steep.exact_sample(50), chains=50, temperatures=1, burn_in=0)
+        few_effective = ais.anneal(steep, steep.exact_sample(50), chains=50, temperatures=(1,), burn_in=0)
     assert not split.agrees and split.name.endswith("reverse check failed") and split.log_z < truth < split.reverse_log_z
     levels = [record.levelname for record in caplog.records]
     assert levels == ["WARNING", "INFO", "WARNING"] and "Split: log Z = " in caplog.text

@@ -1,6 +1,7 @@
 """The graph of quantities: which metrics a model gets, each score's interval and provenance, and what is kept."""
 
 import math
+import time
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from pofxy.base.data import DataSpec
 from pofxy.base.prediction import predict_batched
 from pofxy.base.tags import Tags
 from pofxy.data.torchvision_compat import import_torchvision
+from pofxy.evaluation import graph as graph_module
 from pofxy.evaluation import intervals, kept_values, likelihood
 from pofxy.evaluation.evaluate import notes
 from pofxy.evaluation.facts import FACTS, Facts, open_inception
@@ -23,6 +25,7 @@ from pofxy.evaluation.quantities.ood_images import ood_images
 from pofxy.evaluation.quantity import Gallery, NotApplicable, ProbeResult
 from pofxy.evaluation.scores import measure_curves, measure_pca_baselines, measure_scores
 from pofxy.study import catalog
+from pofxy.workflow.job import TimeLimitExceeded, time_limit
 
 SPEC = DataSpec("made", (1, 4, 4), 10, 17, tuple("0123456789"))
 
@@ -231,6 +234,42 @@ def test_a_normalizers_error_is_in_every_interval(monkeypatch):
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * 0.5 / (16 * math.log(2)), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("tags", "n", "n_masked"),
+    [
+        (Tags(), 500, 500),
+        (Tags(passes=4), 250, 500),
+        (Tags(passes_per_class=True), 100, 100),
+        (Tags(passes=64, inpainting_passes=3), 100, 333),
+        (Tags(inpainting_passes=0), 500, 100),  # once for each of 16 pixels would be 62 images: too few
+    ],
+)
+def test_probes_take_fewer_images_of_a_model_with_many_passes(tags, n, n_masked):
+    x, y = images(600)
+    model = SimpleNamespace(tags=tags)
+    given = Graph(Facts.of(model=model, spec=SPEC, x=x, y=y, x_train=x, y_train=y), ("predict", "inpaint"))
+    assert torch.equal(given.get("x_probe"), x[:n]) and torch.equal(given.get("y_probe"), y[:n])
+    assert torch.equal(given.get("x_masked"), x[:n_masked]) and torch.equal(given.get("y_masked"), y[:n_masked])
+    model.inpaint = lambda x, mask: x
+    row = by_metric(measure_scores(given, ["inpainting_error"]))["inpainting_error"]
+    assert row["n"] == n_masked
+
+
+def test_a_time_limit_names_what_was_computed():
+    def predict(x):
+        time.sleep(10)
+
+    with pytest.raises(TimeLimitExceeded, match=r"time limit of 0\.2 s, while computing predict"), time_limit(0.2):
+        graph(SimpleNamespace(predict=predict), "predict").get("predict")
+
+
+def test_what_takes_long_is_logged(monkeypatch, caplog):
+    monkeypatch.setattr(graph_module, "SLOW_SECONDS", 0.05)
+    with caplog.at_level("INFO", "pofxy"):
+        graph(SimpleNamespace(predict=lambda x: time.sleep(0.1) or torch.zeros(len(x))), "predict").get("predict")
+    assert [record.getMessage() for record in caplog.records] == ["predict took 0 s"]
+
+
 def test_a_score_that_is_no_number_is_an_error():
     broken = SimpleNamespace(predict_proba=lambda x: torch.full((len(x), 10), math.nan))
     with pytest.raises(ValueError, match="metric brier_score is nan"):
@@ -314,7 +353,7 @@ class TestKeptValues:
     @pytest.mark.parametrize(
         ("edited", "computed"),
         [
-            ("evaluation/quantities/latents.py", {"latents", "latent_clusters", "latent_map"}),
+            ("evaluation/quantities/latents.py", {"latents", "latent_clusters", "latent_map", "latent_probe"}),
             ("evaluation/quantities/latent_probe.py", {"latent_probe"}),
             ("evaluation/metrics/latent_nmi.py", set()),
         ],

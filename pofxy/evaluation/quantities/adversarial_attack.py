@@ -26,26 +26,27 @@ BATCH = 256
 
 
 @quantity(rows="test", curve="adversarial", unit="accuracy")
-def adversarial_attack(model: SupportsDecisionFunction, x_probe: Tensor, y_probe: Tensor) -> ProbeResult:
+def adversarial_attack(model: SupportsDecisionFunction, x_probe: Tensor, y_probe: Tensor, predict: Tensor) -> ProbeResult:
     """Where `predict` is right under FGSM and PGD at every radius; x_probe (P, ...), y_probe (P,)."""
     start = torch.rand(x_probe.shape, generator=fixed_generator()) * 2 - 1
     with evaluation_mode(model):
         parts = [
             _rightness(model, *part) for part in zip(x_probe.split(BATCH), y_probe.split(BATCH), start.split(BATCH), strict=True)
         ]
-    return ProbeResult(torch.cat(parts), ("FGSM", "PGD"), RADII)
+    clean = (predict[: len(y_probe)] == y_probe).view(-1, 1, 1).expand(-1, 2, 1)  # (P,) -> (P, 2, 1)
+    return ProbeResult(torch.cat([clean, torch.cat(parts)], 2), ("FGSM", "PGD"), RADII)
 
 
 def _rightness(model, x, y, start):
-    """(B, 2, radii)."""
+    """At every radius but 0, (B, 2, radii - 1)."""
     device = device_of(model)
     x, y, start = x.to(device), y.to(device), start.to(device)
     slope = _slope(model, x, y)
     fgsm, pgd = [], []
-    for radius in RADII:
+    for radius in RADII[1:]:
         fgsm.append(_right(model, (x + radius * slope).clamp(0, 1), y))
         attacked = (x + radius * start).clamp(0, 1)
-        for _ in range(STEPS if radius else 0):
+        for _ in range(STEPS):
             attacked = attacked + 2.5 * radius / STEPS * _slope(model, attacked, y)
             attacked = torch.maximum(torch.minimum(attacked, x + radius), x - radius).clamp(0, 1)
         pgd.append(_right(model, attacked, y))

@@ -24,7 +24,7 @@ SEVERITIES = (0, 1, 2, 3, 4, 5)
 
 
 @quantity(rows="test", images_only=True, curve="robustness", unit="accuracy")
-def corruption(model: SupportsPredict, x_probe: Tensor, y_probe: Tensor, spec: DataSpec) -> ProbeResult:
+def corruption(model: SupportsPredict, x_probe: Tensor, y_probe: Tensor, predict: Tensor, spec: DataSpec) -> ProbeResult:
     """Where `predict` is right under every corruption and severity; x_probe (P, C, H, W), y_probe (P,)."""
     corruptions = {
         "gaussian_noise": _noisy,
@@ -35,7 +35,7 @@ def corruption(model: SupportsPredict, x_probe: Tensor, y_probe: Tensor, spec: D
         "contrast": _flattened,
         "inversion": _inverted,
     }
-    clean = predict_batched(model, "predict", x_probe) == y_probe
+    clean = predict[: len(y_probe)] == y_probe
     right = [
         torch.stack([clean, *(_right(model, corrupt(x_probe, severity), y_probe, spec) for severity in SEVERITIES[1:])], 1)
         for corrupt in corruptions.values()

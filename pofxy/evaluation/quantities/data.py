@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pofxy.base.capabilities import Model, SupportsInpaint
 from pofxy.base.data import DataSpec
-from pofxy.evaluation.quantity import MAX_PROBE_IMAGES, NotApplicable, quantity
+from pofxy.evaluation.quantity import NotApplicable, inpainting_passes, n_probe_images, prediction_passes, quantity
 
 # Train rows that a probe may learn from, and that a classifier of samples may see besides.
 MAX_TRAIN_ROWS = 10_000
@@ -34,15 +35,27 @@ def input_kind(spec: DataSpec) -> str:
 
 
 @quantity(rows="test", kept=False)
-def x_probe(x: Tensor) -> Tensor:
-    """The test images that a probe takes, (P, ...)."""
-    return x[:MAX_PROBE_IMAGES]
+def x_probe(model: Model, spec: DataSpec, x: Tensor) -> Tensor:
+    """The test images that a probe takes, (P, ...): fewer of a model that predicts by many passes of its net."""
+    return x[: n_probe_images(prediction_passes(model, spec))]
 
 
 @quantity(rows="test", kept=False)
-def y_probe(y: Tensor) -> Tensor:
+def y_probe(y: Tensor, x_probe: Tensor) -> Tensor:
     """Their labels, (P,)."""
-    return y[:MAX_PROBE_IMAGES]
+    return y[: len(x_probe)]
+
+
+@quantity(rows="test", kept=False)
+def x_masked(model: SupportsInpaint, spec: DataSpec, x: Tensor) -> Tensor:
+    """The test images of which a part is hidden and filled in, (M, ...), by the passes that this takes."""
+    return x[: n_probe_images(inpainting_passes(model, spec))]
+
+
+@quantity(rows="test", kept=False)
+def y_masked(y: Tensor, x_masked: Tensor) -> Tensor:
+    """Their labels, (M,)."""
+    return y[: len(x_masked)]
 
 
 @quantity(kept=False)

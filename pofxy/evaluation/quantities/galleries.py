@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from pofxy.base.capabilities import Model, SupportsDecode, SupportsInpaint, SupportsReconstruct, SupportsSampleText
+from pofxy.base.capabilities import Model, SupportsDecode, SupportsReconstruct, SupportsSampleText
 from pofxy.base.data import DataSpec
 from pofxy.base.prediction import evaluation_mode, inference, predict_batched
-from pofxy.evaluation.quantities.inpainted import fill_in
 from pofxy.evaluation.quantity import Gallery, NotApplicable, fixed_generator, quantity
 from pofxy.storage.image_grid import color_signed
 
@@ -57,10 +56,11 @@ def decoded_gallery(model: SupportsDecode, latent_dim: int) -> Gallery:
 
 
 @quantity(images_only=True, gallery="inpaintings")
-def inpainting_gallery(model: SupportsInpaint, x: Tensor) -> Gallery:
+def inpainting_gallery(x: Tensor, inpainted: list[tuple[Tensor, Tensor]]) -> Gallery:
     """Test images; then two rows for each mask: with the hidden part in gray, and filled in."""
     images = x[:SHOWN]
-    pairs = [torch.cat([torch.where(known, images, 0.5), filled]) for known, filled in fill_in(model, images)]
+    shown = [(known[: len(images)], filled[: len(images)]) for known, filled in inpainted]
+    pairs = [torch.cat([torch.where(known, images, 0.5), filled]) for known, filled in shown]
     return Gallery(torch.cat([images, *pairs]), columns=len(images))
 
 

@@ -11,20 +11,16 @@ MASKS = ("lower half", "centre", "half the pixels")
 
 
 @quantity(images_only=True)
-def inpainted(model: SupportsInpaint, x_probe: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """For each of MASKS what was known, (P, C, H, W) bool, and the images as they were filled in, (P, C, H, W) in [0, 1]."""
-    return fill_in(model, x_probe)
-
-
-def fill_in(model: SupportsInpaint, x: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The same for any images x (N, C, H, W).
+def inpainted(model: SupportsInpaint, x_masked: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """For each of MASKS what was known, (M, C, H, W) bool, and the images as they were filled in, (M, C, H, W) in [0, 1].
 
     The model is given 0 for hidden pixels, so that nothing of them leaks. Known pixels stand in the result as they were.
     """
     filled_in = []
-    for known in masks(x):
-        mask = known.to(x.dtype)  # 1 where known
-        filled_in.append((known, torch.where(known, x, predict_batched(model, "inpaint", x * mask, mask))))
+    for known in masks(x_masked):
+        mask = known.to(x_masked.dtype)  # 1 where known
+        filled = predict_batched(model, "inpaint", x_masked * mask, mask)
+        filled_in.append((known, torch.where(known, x_masked, filled)))
     return filled_in
 
 

@@ -15,10 +15,10 @@ from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
 @quantity(rows="test", images_only=True, curve="inpainting", unit="squared intensity")
-def inpainting(x_probe: Tensor, inpainted: list[tuple[Tensor, Tensor]]) -> ProbeResult:
-    """Mean squared error of each image over its hidden pixels, (P, 3, 1); x_probe (P, C, H, W)."""
+def inpainting(x_masked: Tensor, inpainted: list[tuple[Tensor, Tensor]]) -> ProbeResult:
+    """Mean squared error of each image over its hidden pixels, (M, 3, 1); x_masked (M, C, H, W)."""
     errors = []
     for known, filled in inpainted:
         hidden = ~known.flatten(1)
-        errors.append((((filled - x_probe) ** 2).flatten(1) * hidden).sum(1) / hidden.sum(1))
+        errors.append((((filled - x_masked) ** 2).flatten(1) * hidden).sum(1) / hidden.sum(1))
     return ProbeResult(torch.stack(errors, 1)[:, :, None], MASKS, (0.0,))

@@ -16,7 +16,7 @@ from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
 @quantity(rows="test", images_only=True, curve="inpainting_labels", unit="accuracy")
-def inpainting_label(y_probe: Tensor, inpainted: list[tuple[Tensor, Tensor]], feature_net: SupportsPredictProba) -> ProbeResult:
-    """Whether the feature net recognizes the label, (P, 3, 1) bool."""
-    right = [predict_batched(feature_net, "predict_proba", filled).argmax(1) == y_probe for _, filled in inpainted]
+def inpainting_label(y_masked: Tensor, inpainted: list[tuple[Tensor, Tensor]], feature_net: SupportsPredictProba) -> ProbeResult:
+    """Whether the feature net recognizes the label, (M, 3, 1) bool."""
+    right = [predict_batched(feature_net, "predict_proba", filled).argmax(1) == y_masked for _, filled in inpainted]
     return ProbeResult(torch.stack(right, 1)[:, :, None], MASKS, (0.0,))

@@ -37,18 +37,24 @@ STEPS = 200
 
 @quantity(rows="test", curve="latent_probe", unit="accuracy")
 def latent_probe(
-    model: SupportsEncode, x_probe: Tensor, y_probe: Tensor, x_train_subset: Tensor, y_train_subset: Tensor
+    model: SupportsEncode,
+    x_probe: Tensor,
+    y_probe: Tensor,
+    latents: Tensor,
+    x_train_subset: Tensor,
+    y_train_subset: Tensor,
 ) -> ProbeResult:
     """Where every probe is right, by the number of labels for each class; x_probe (P, ...), y_probe (P,)."""
     x_train = x_train_subset[:MAX_ROWS]
     y = y_probe.numpy()
     y_train = y_train_subset[:MAX_ROWS].numpy()
-    latents = [predict_batched(model, "encode", rows).flatten(1).float().numpy() for rows in (x_train, x_probe)]  # (M, Z), (P, Z)
+    encoded = predict_batched(model, "encode", x_train), latents[: len(x_probe)]
+    own = [rows.flatten(1).float().numpy() for rows in encoded]  # (M, Z), (P, Z)
     pixels = [rows.flatten(1).float().numpy() for rows in (x_train, x_probe)]  # (M, D), (P, D)
-    components = PCA(min(latents[0].shape[1], *pixels[0].shape), random_state=0).fit(pixels[0])
+    components = PCA(min(own[0].shape[1], *pixels[0].shape), random_state=0).fit(pixels[0])
     draws = _labelled(y_train)
     values = []  # four of (N, places)
-    for train, test in (latents, [components.transform(rows) for rows in pixels]):
+    for train, test in (own, [components.transform(rows) for rows in pixels]):
         mean, scale = train.mean(0), np.sqrt(train.var(0).mean()) + 1e-12
         for probe, known, asked in (
             (_linear_probe, (train - mean) / scale, (test - mean) / scale),

@@ -18,12 +18,12 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @quantity(rows="test", curve="missing_pixels", unit="accuracy")
-def missing_pixels(model: SupportsPredict, x_probe: Tensor, y_probe: Tensor, train_mean: Tensor) -> ProbeResult:
+def missing_pixels(model: SupportsPredict, x_probe: Tensor, y_probe: Tensor, predict: Tensor, train_mean: Tensor) -> ProbeResult:
     """Where the prediction is right at every share, (P, 1, shares); the one condition names the method. x_probe (P, ...)."""
     exact = hasattr(model, "log_joint_known")
     order = torch.rand(x_probe.shape, generator=fixed_generator())
-    right = []
-    for share in SHARES:
+    right = [predict[: len(y_probe)] == y_probe]  # nothing is missing
+    for share in SHARES[1:]:
         known = order >= share
         if exact:
             joint = predict_batched(model, "log_joint_known", torch.where(known, x_probe, 0), known)

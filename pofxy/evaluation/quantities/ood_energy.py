@@ -19,8 +19,18 @@ from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
 @quantity(rows="test", images_only=True, curve="ood_energy", unit="AUROC")
-def ood_energy(model: SupportsDecisionFunction, x_probe: Tensor, ood_images: dict[str, Tensor]) -> ProbeResult:
+def ood_energy(
+    model: SupportsDecisionFunction,
+    x_probe: Tensor,
+    ood_images: dict[str, Tensor],
+    log_joint: Tensor | None = None,
+    ood_log_joint: dict[str, Tensor] | None = None,
+) -> ProbeResult:
     """Placement values of x_probe (P, C, H, W) by the free energy, (P, kinds, 1)."""
-    return _ood.placement_values(
-        lambda images: predict_batched(model, "decision_function", images).logsumexp(1), x_probe, ood_images
-    )
+    if log_joint is None or ood_log_joint is None:
+        test_scores = predict_batched(model, "decision_function", x_probe)
+        ood_scores = {kind: predict_batched(model, "decision_function", images) for kind, images in ood_images.items()}
+    else:
+        test_scores = log_joint[: len(x_probe)]
+        ood_scores = ood_log_joint
+    return _ood.placement_values(test_scores.logsumexp(1), {kind: scores.logsumexp(1) for kind, scores in ood_scores.items()})

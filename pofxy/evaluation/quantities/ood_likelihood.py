@@ -11,18 +11,11 @@ they don't know?", ICLR 2019, https://arxiv.org/abs/1810.09136.
 
 from torch import Tensor
 
-from pofxy.base.capabilities import SupportsLogProb, SupportsLogProbBound, SupportsLogUnnormalized, SupportsLogWeight
-from pofxy.base.data import DataSpec
 from pofxy.evaluation.quantities import _ood
 from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
 @quantity(rows="test", images_only=True, curve="ood_likelihood", unit="AUROC")
-def ood_likelihood(
-    model: SupportsLogProb | SupportsLogWeight | SupportsLogProbBound | SupportsLogUnnormalized,
-    x_probe: Tensor,
-    spec: DataSpec,
-    ood_images: dict[str, Tensor],
-) -> ProbeResult:
+def ood_likelihood(x_probe: Tensor, log_likelihood: Tensor, ood_log_likelihood: dict[str, Tensor]) -> ProbeResult:
     """Placement values of x_probe (P, C, H, W) by likelihood, (P, kinds, 1)."""
-    return _ood.placement_values(lambda images: _ood.log_likelihood(model, images, spec), x_probe, ood_images)
+    return _ood.placement_values(log_likelihood[: len(x_probe)], ood_log_likelihood)

@@ -10,6 +10,7 @@ ICLR 2017, https://arxiv.org/abs/1610.02136.
 
 from torch import Tensor
 
+from pofxy.base import bayes
 from pofxy.base.capabilities import SupportsPredictProba
 from pofxy.base.prediction import predict_batched
 from pofxy.evaluation.quantities import _ood
@@ -17,6 +18,17 @@ from pofxy.evaluation.quantity import ProbeResult, quantity
 
 
 @quantity(rows="test", images_only=True, curve="ood_softmax", unit="AUROC")
-def ood_softmax(model: SupportsPredictProba, x_probe: Tensor, ood_images: dict[str, Tensor]) -> ProbeResult:
+def ood_softmax(
+    model: SupportsPredictProba,
+    x_probe: Tensor,
+    predict_proba: Tensor,
+    ood_images: dict[str, Tensor],
+    ood_log_joint: dict[str, Tensor] | None = None,
+) -> ProbeResult:
     """Placement values of x_probe (P, C, H, W) by the largest probability, (P, kinds, 1)."""
-    return _ood.placement_values(lambda images: predict_batched(model, "predict_proba", images).amax(1), x_probe, ood_images)
+    if ood_log_joint is None:
+        probabilities = {kind: predict_batched(model, "predict_proba", images) for kind, images in ood_images.items()}
+    else:
+        probabilities = {kind: bayes.posterior(log_joint) for kind, log_joint in ood_log_joint.items()}
+    confidence = {kind: values.amax(1) for kind, values in probabilities.items()}
+    return _ood.placement_values(predict_proba[: len(x_probe)].amax(1), confidence)

@@ -11,28 +11,19 @@ using typicality", 2019, https://arxiv.org/abs/1906.02994.
 
 from torch import Tensor
 
-from pofxy.base.capabilities import SupportsLogProb, SupportsLogProbBound, SupportsLogUnnormalized, SupportsLogWeight
-from pofxy.base.data import DataSpec
 from pofxy.evaluation.quantities import _ood
 from pofxy.evaluation.quantity import ProbeResult, quantity
-
-# Train images by which the entropy is estimated.
-MAX_TRAIN_IMAGES = 500
 
 
 @quantity(rows="test", images_only=True, curve="ood_typicality", unit="AUROC")
 def ood_typicality(
-    model: SupportsLogProb | SupportsLogWeight | SupportsLogProbBound | SupportsLogUnnormalized,
-    x_probe: Tensor,
-    spec: DataSpec,
-    x_train_subset: Tensor,
-    ood_images: dict[str, Tensor],
+    x_probe: Tensor, log_likelihood: Tensor, ood_log_likelihood: dict[str, Tensor], train_log_likelihood: Tensor
 ) -> ProbeResult:
     """Placement values of x_probe (P, C, H, W) by typicality, (P, kinds, 1)."""
-    train = x_train_subset[:MAX_TRAIN_IMAGES]
-    usual = _ood.log_likelihood(model, train, spec).double().mean()
+    usual = train_log_likelihood.double().mean()
 
-    def score(images: Tensor) -> Tensor:
-        return -(_ood.log_likelihood(model, images, spec).double() - usual).abs()
+    def typicality(log_likelihoods: Tensor) -> Tensor:
+        return -(log_likelihoods.double() - usual).abs()
 
-    return _ood.placement_values(score, x_probe, ood_images)
+    ood_scores = {kind: typicality(values) for kind, values in ood_log_likelihood.items()}
+    return _ood.placement_values(typicality(log_likelihood[: len(x_probe)]), ood_scores)

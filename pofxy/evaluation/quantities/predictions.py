@@ -2,35 +2,42 @@
 
 from torch import Tensor
 
-from pofxy.base.capabilities import SupportsDecisionFunction, SupportsPredict, SupportsPredictProba, SupportsReconstruct
+from pofxy.base import bayes
+from pofxy.base.capabilities import (
+    SupportsDecisionFunction,
+    SupportsLogJoint,
+    SupportsPredict,
+    SupportsPredictProba,
+    SupportsReconstruct,
+)
 from pofxy.base.prediction import predict_batched
 from pofxy.evaluation.quantity import quantity
 
 
 @quantity(rows="test")
-def predict(model: SupportsPredict, x: Tensor) -> Tensor:
+def log_joint(model: SupportsLogJoint, x: Tensor) -> Tensor:
+    """log p(x, y) of each test image in nats, (N, K), from which its label, probabilities and log p(x) follow."""
+    return predict_batched(model, "log_joint", x)
+
+
+@quantity(rows="test")
+def predict(model: SupportsPredict, x: Tensor, log_joint: Tensor | None = None) -> Tensor:
     """The label of each test image, (N,)."""
-    return predict_batched(model, "predict", x)
+    return predict_batched(model, "predict", x) if log_joint is None else bayes.posterior(log_joint).argmax(1)
 
 
 @quantity(rows="test")
-def predict_proba(model: SupportsPredictProba, x: Tensor) -> Tensor:
+def predict_proba(model: SupportsPredictProba, x: Tensor, log_joint: Tensor | None = None) -> Tensor:
     """p(y | x) of each test image, (N, K)."""
-    return predict_batched(model, "predict_proba", x)
+    return predict_batched(model, "predict_proba", x) if log_joint is None else bayes.posterior(log_joint)
 
 
 @quantity(rows="test")
-def decision_function(model: SupportsDecisionFunction, x: Tensor) -> Tensor:
-    """The scores of each test image, (N, K)."""
-    return predict_batched(model, "decision_function", x)
-
-
-@quantity(rows="test", kept=False)
-def class_scores(predict_proba: Tensor | None = None, decision_function: Tensor | None = None) -> Tensor:
+def class_scores(
+    model: SupportsPredictProba | SupportsDecisionFunction, x: Tensor, predict_proba: Tensor | None = None
+) -> Tensor:
     """(N, K), the larger, the likelier the class: probabilities, or scores of a model that has none."""
-    scores = predict_proba if predict_proba is not None else decision_function
-    assert scores is not None, "the catalog gives this only to models that have one of them"
-    return scores
+    return predict_batched(model, "decision_function", x) if predict_proba is None else predict_proba
 
 
 @quantity(rows="test")

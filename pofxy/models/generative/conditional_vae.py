@@ -60,7 +60,15 @@ class ConditionalVAE(BayesRuleConditionalBoundMixin, nn.Module):
         optimization: steps, batch, learning rate and weight decay; the schedule is a cosine.
     """
 
-    tags = Tags(conditional=True, bound="IWAE-32", images_only=True, trained_in_steps=True)
+    tags = Tags(
+        conditional=True,
+        bound="IWAE-32",
+        images_only=True,
+        trained_in_steps=True,
+        passes=4,
+        inpainting_passes=10,
+        passes_per_class=True,
+    )
     log_prior: Tensor
     noise: Tensor
 

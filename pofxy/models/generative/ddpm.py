@@ -74,7 +74,14 @@ class DDPM(ClassPriorMixin, nn.Module):
         optimization: steps, batch, learning rate and weight decay; the schedule is a cosine.
     """
 
-    tags = Tags(conditional=True, bound="diffusion bound", images_only=True, trained_in_steps=True)
+    tags = Tags(
+        conditional=True,
+        bound="diffusion bound",
+        images_only=True,
+        trained_in_steps=True,
+        passes=36,
+        inpainting_passes=25,
+    )
     log_prior: Tensor
     alphas_cumprod: Tensor
 

@@ -58,7 +58,16 @@ class DeepBoltzmann(BoltzmannMachine):
             learning rate, the nearer the chains are to the model's distribution. Weight decay pulls towards independent units.
     """
 
-    tags = Tags(conditional=True, bound="mean-field bound", binarized="threshold", images_only=True, trained_in_steps=True)
+    tags = Tags(
+        conditional=True,
+        bound="mean-field bound",
+        binarized="threshold",
+        images_only=True,
+        trained_in_steps=True,
+        passes=20,
+        inpainting_passes=300,
+        passes_per_class=True,
+    )
 
     label_bias: Tensor
     log_prior: Tensor

@@ -43,7 +43,7 @@ class DenoisingAutoencoder(EncoderDecoder):
         optimization: steps, batch, learning rate and weight decay; the schedule is a cosine.
     """
 
-    tags = Tags(trained_in_steps=True)
+    tags = Tags(trained_in_steps=True, inpainting_passes=20)
 
     def __init__(
         self,

@@ -66,7 +66,13 @@ class FlowMatching(ClassPriorMixin, nn.Module):
         optimization: steps, batch, learning rate and weight decay; the schedule is a cosine.
     """
 
-    tags = Tags(conditional=True, likelihood="density", log_prob_estimator="ODE with Hutchinson's trace", trained_in_steps=True)
+    tags = Tags(
+        conditional=True,
+        likelihood="density",
+        log_prob_estimator="ODE with Hutchinson's trace",
+        trained_in_steps=True,
+        passes=64,
+    )
     log_prior: Tensor
     center: Tensor
     scale: Tensor

@@ -50,7 +50,7 @@ class HiddenMarkovModel(BayesRuleMixin, nn.Module):
         smoothing: variance of noise that is added to each pixel, as a share of the largest variance of a pixel.
     """
 
-    tags = Tags(conditional=True, likelihood="density", images_only=True)
+    tags = Tags(conditional=True, likelihood="density", images_only=True, passes_per_class=True)
 
     log_prior: Tensor
     initial: Tensor

@@ -63,7 +63,7 @@ class JEM(LogitsClassifierMixin, ClassPriorMixin, nn.Module):
             is a cosine.
     """
 
-    tags = Tags(conditional=True, images_only=True, trained_in_steps=True)
+    tags = Tags(conditional=True, images_only=True, trained_in_steps=True, inpainting_passes=900)
     mean: Tensor
     deviation: Tensor
     log_prior: Tensor

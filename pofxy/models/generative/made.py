@@ -42,7 +42,7 @@ class MADE(PixelSequence):
         optimization: steps, batch, learning rate and weight decay of AdamW with a cosine schedule.
     """
 
-    tags = Tags(conditional=True, images_only=True, trained_in_steps=True)
+    tags = Tags(conditional=True, images_only=True, trained_in_steps=True, passes=4, inpainting_passes=0, passes_per_class=True)
 
     rank: Tensor
     degree: Tensor

@@ -47,7 +47,7 @@ class PixelCNN(PixelSequence):
         optimization: steps, batch, learning rate and weight decay of AdamW with a cosine schedule.
     """
 
-    tags = Tags(conditional=True, images_only=True, trained_in_steps=True)
+    tags = Tags(conditional=True, images_only=True, trained_in_steps=True, inpainting_passes=0, passes_per_class=True)
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ class RestrictedBoltzmann(BoltzmannMachine):
             the nearer the chains are to the model's distribution. Weight decay pulls towards independent units.
     """
 
-    tags = Tags(conditional=True, binarized="threshold", images_only=True, trained_in_steps=True)
+    tags = Tags(conditional=True, binarized="threshold", images_only=True, trained_in_steps=True, inpainting_passes=600)
 
     label_bias: Tensor
     base_logits: Tensor

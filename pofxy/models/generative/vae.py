@@ -45,7 +45,7 @@ class VAE(nn.Module):
         optimization: steps, batch, learning rate and weight decay; the schedule is a cosine.
     """
 
-    tags = Tags(images_only=True, trained_in_steps=True)
+    tags = Tags(images_only=True, trained_in_steps=True, inpainting_passes=30)
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ class VQVAE(BayesRuleBoundMixin, nn.Module):
             decay of the prior.
     """
 
-    tags = Tags(conditional=True, bound="one latent", images_only=True, trained_in_steps=True)
+    tags = Tags(conditional=True, bound="one latent", images_only=True, trained_in_steps=True, passes_per_class=True)
     log_prior: Tensor
 
     def __init__(
