@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pofxy.base.data import DataSpec
 from pofxy.base.hyperparameters import Optimization
@@ -121,12 +120,15 @@ class MADE(PixelSequence):
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, y) in nats, (N, K): masks and the sums of the first layer are computed once for all classes."""
         q = self.levels_of(x)
+        labels = torch.arange(self.classes, device=x.device)[:, None]
         log_masses = []
         for order in range(self.orders):
             first, second, last = self._masked_weights(order)
             for part in q.split(self.scoring_batch):
                 sums = self._first_layer(part, first)
-                logits = (self._from_first_layer(sums, k, second, last) for k in torch.arange(self.classes, device=x.device)[:, None])
+                logits = (
+                    self._from_first_layer(sums, k, second, last) for k in torch.arange(self.classes, device=x.device)[:, None]
+                )
                 log_masses.append(torch.stack([self.log_mass(of_class, part) for of_class in logits], 1))
         log_mass = torch.cat(log_masses).view(self.orders, len(q), self.classes)  # (O N, K) -> (O, N, K)
         return self.log_prior + log_mass.logsumexp(0) - math.log(self.orders)
@@ -145,9 +147,13 @@ class MADE(PixelSequence):
         """As in the base class, but with one completion per class and order, of which one is chosen by its importance weight."""
         repeated = self.for_every_class(q, known)
         completions, log_weights = zip(*[self._complete_in_order(order, *repeated) for order in range(self.orders)])
-        log_weights = torch.stack(log_weights, 1).view(len(q), self.classes, -1) + self.log_prior[:, None]  # O of (N K,) -> (N, K, O)
+        log_weights = (
+            torch.stack(log_weights, 1).view(len(q), self.classes, -1) + self.log_prior[:, None]
+        )  # O of (N K,) -> (N, K, O)
         chosen = torch.multinomial(log_weights.flatten(1).softmax(1), 1)[:, 0]
-        return torch.stack(completions, 1).view(len(q), -1, self.dimensions)[torch.arange(len(q)), chosen]  # (N, K O, D) -> (N, D)
+        return torch.stack(completions, 1).view(len(q), -1, self.dimensions)[
+            torch.arange(len(q)), chosen
+        ]  # (N, K O, D) -> (N, D)
 
     def _complete_in_order(self, order, q, known, y):
         return self.sample_unknown(self.stepwise_logits(y, order), self.rank[order].argsort().tolist(), q, known)

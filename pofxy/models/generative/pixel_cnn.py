@@ -97,7 +97,7 @@ class PixelCNN(PixelSequence):
             for layer, cache in zip(self.layers, rows):
                 cache.append(v)
                 across, v = layer.down(torch.cat(list(cache), 1))  # (N, 1, W, 2 F), (N, 1, W, F)
-                above.append(across[:, 0] + layer.place(self.maps[y, h]))
+                above.append(across[:, 0] + layer.place(self.maps[:, h])[y])
             pixels = [layer.cache(blank(len(y), layer.inputs)) for layer in self.layers]
             row = []
             pixel = blank(len(y), self.layers[0].inputs)
