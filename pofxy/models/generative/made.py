@@ -126,9 +126,7 @@ class MADE(PixelSequence):
             first, second, last = self._masked_weights(order)
             for part in q.split(self.scoring_batch):
                 sums = self._first_layer(part, first)
-                logits = (
-                    self._from_first_layer(sums, k, second, last) for k in torch.arange(self.classes, device=x.device)[:, None]
-                )
+                logits = (self._from_first_layer(sums, label, second, last) for label in labels)
                 log_masses.append(torch.stack([self.log_mass(of_class, part) for of_class in logits], 1))
         log_mass = torch.cat(log_masses).view(self.orders, len(q), self.classes)  # (O N, K) -> (O, N, K)
         return self.log_prior + log_mass.logsumexp(0) - math.log(self.orders)
