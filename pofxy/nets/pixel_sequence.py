@@ -9,11 +9,12 @@ kind has `build(spec)`, which begins with `start(spec)`, and gives its predictio
     stepwise_logits(y)    a generator that yields (N, L) for each number in turn and is sent its levels (N,): for sampling and
                           inpainting
 
-Both leave out the log histogram of each number in the train split, which is added here. The net need not learn the marginal
-distribution of a pixel.
+and, where a part of the net does not depend on the class, `logits_by_class(q)`, which computes that part only once. All leave out
+the log histogram of each number in the train split, which is added here. The net need not learn the marginal distribution of a
+pixel.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, cast
 
 import torch
@@ -29,6 +30,9 @@ from pofxy.training.trainer import Trainer
 # Limits on the images and on the logits that are scored at once: more would leave the processor's cache.
 MAX_IMAGES = 64
 MAX_LOGITS = 2**20
+# Completions that inpainting samples at once, one per class of each image: a step is then more work than overhead, and the states
+# of earlier steps stay in the processor's cache.
+MAX_COMPLETIONS = 640
 # Images at once when counting the levels of the train split.
 COUNTING_BATCH = 4096
 
@@ -82,6 +86,18 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
         parts = zip(self.levels_of(x).split(self.scoring_batch), y.split(self.scoring_batch))
         return torch.cat([self.log_mass(self.logits(q, labels), q) for q, labels in parts])
 
+    def log_joint(self, x: Tensor) -> Tensor:
+        """log p(x, y) in nats, (N, K): exact; what does not depend on the class is computed once."""
+        log_masses = []
+        for q in self.levels_of(x).split(self.scoring_batch):
+            log_masses.append(torch.stack([self.log_mass(logits, q) for logits in self.logits_by_class(q)], 1))
+        return self.log_prior + torch.cat(log_masses)
+
+    def logits_by_class(self, q: Tensor) -> Iterator[Tensor]:
+        """The logits of levels q (N, D) for each class in turn, K of (N, D, L)."""
+        for k in torch.arange(self.classes, device=q.device):
+            yield self.logits(q, k.expand(len(q)))
+
     @property
     def scoring_batch(self) -> int:
         """Images that are scored at once."""
@@ -89,8 +105,7 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
 
     def log_mass(self, logits: Tensor, q: Tensor) -> Tensor:
         """log p in nats, (N,), of levels q (N, D) under logits (N, D, L), to which the histogram is added here."""
-        log_probabilities = (logits.float() + self.histogram).log_softmax(2)
-        return log_probabilities.gather(2, q[:, :, None]).sum((1, 2))
+        return self._log_probabilities(logits, q).sum((1, 2))
 
     def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
         """n images (n, C, H, W), sampled number by number; the labels are sampled from the class prior where none are given."""
@@ -102,16 +117,29 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
         """A sample of the unknown numbers (mask 0): one completion per class, of which one is chosen by its importance weight.
 
         The weight of a completion is the product of the probabilities of the known numbers, each given what came before it:
-        sequential importance sampling with one particle per class. Where all that is known comes first, as in an upper half, the
-        result is an exact sample of p(unknown | known).
+        sequential importance sampling with one particle per class. Where all that is known comes first, as in an upper half, no
+        weight depends on what is sampled. The class is then chosen first, its completion is the only one, and the result is an
+        exact sample of p(unknown | known).
         """
         q = self.levels_of(x)
         known = _flatten(mask.bool().expand_as(x))
-        labels = torch.arange(self.classes, device=x.device)
-        completions = [self._complete(q, known, k.expand(len(x))) for k in labels]
-        log_weights = self.log_prior + torch.stack([log_weight for _, log_weight in completions], 1)  # (N, K)
+        images = max(1, MAX_COMPLETIONS // self.classes)
+        return self.images_of(torch.cat([self.fill_in(*part) for part in zip(q.split(images), known.split(images))]))
+
+    def fill_in(self, q: Tensor, known: Tensor) -> Tensor:
+        """Levels q (N, D) with the unknown ones sampled, as in `inpaint`; known (N, D) bool."""
+        if (known[:, 1:] <= known[:, :-1]).all():
+            y = torch.multinomial(self._log_joint_of_first(q, known).softmax(1), 1)[:, 0]
+            return self._complete(q, known, y)[0]
+        completions, log_weight = self._complete(*self.for_every_class(q, known))
+        log_weights = self.log_prior + log_weight.view(len(q), -1)  # (N K,) -> (N, K)
         chosen = torch.multinomial(log_weights.softmax(1), 1)[:, 0]
-        return self.images_of(torch.stack([filled for filled, _ in completions], 1)[torch.arange(len(x)), chosen])
+        return completions.view(*log_weights.shape, -1)[torch.arange(len(q)), chosen]
+
+    def for_every_class(self, q: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Each row of q and of known (N, D) once for each class, (N K, D), and these classes, (N K,)."""
+        labels = torch.arange(self.classes, device=q.device).repeat(len(q))
+        return q.repeat_interleave(self.classes, 0), known.repeat_interleave(self.classes, 0), labels
 
     def levels_of(self, x: Tensor) -> Tensor:
         """Levels of images x (N, C, H, W) in the order of the sequence, (N, D) int64."""
@@ -139,14 +167,27 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
         """
         q = q.clone()
         log_weight = torch.zeros(len(q), device=q.device)
+        all_known = known.all(0).tolist()
+        all_unknown = (~known).all(0).tolist()
         level = None  # starts the generator
         for d in order:
-            logits = steps.send(level)
-            log_probabilities = (logits.float() + self.histogram[d]).log_softmax(1)  # (N, L)
-            level = torch.where(known[:, d], q[:, d], torch.multinomial(log_probabilities.exp(), 1)[:, 0])
-            q[:, d] = level
-            log_weight += known[:, d] * log_probabilities.gather(1, level[:, None])[:, 0]
+            log_probabilities = (steps.send(level).float() + self.histogram[d]).log_softmax(1)  # (N, L)
+            if not all_known[d]:
+                sampled = _sample_levels(log_probabilities.exp())
+                q[:, d] = torch.where(known[:, d], q[:, d], sampled)
+            level = q[:, d]
+            if not all_unknown[d]:
+                log_weight += known[:, d] * log_probabilities.gather(1, level[:, None])[:, 0]
         return q, log_weight
+
+    def _log_joint_of_first(self, q, known):
+        """log p(known numbers, y) in nats, (N, K), where all that is known comes before all that is not."""
+        log_masses = [(self._log_probabilities(logits, q)[:, :, 0] * known).sum(1) for logits in self.logits_by_class(q)]
+        return self.log_prior + torch.stack(log_masses, 1)
+
+    def _log_probabilities(self, logits, q):
+        """log p of each level of q (N, D) under logits (N, D, L) and the histogram, (N, D, 1)."""
+        return (logits.float() + self.histogram).log_softmax(2).gather(2, q[:, :, None])
 
     def _complete(self, q, known, y):
         return self.sample_unknown(self.stepwise_logits(y), range(self.dimensions), q, known)
@@ -186,6 +227,13 @@ class LevelsHead(nn.Module):
         for other, embedding in enumerate(cast(nn.ModuleList, self.before[c])):
             context = context + embedding(q[..., other])
         return self.out(context.relu())
+
+
+def _sample_levels(probabilities):
+    """A level for each row (N, L), (N,): by the inverse distribution function, as torch.multinomial takes ten times as long."""
+    cumulative = probabilities.cumsum(1)
+    u = torch.rand(len(probabilities), 1, device=probabilities.device, dtype=probabilities.dtype) * cumulative[:, -1:]
+    return (cumulative[:, :-1] <= u).sum(1)
 
 
 def _flatten(x):

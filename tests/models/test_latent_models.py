@@ -1,5 +1,6 @@
 """Models with continuous latents, each against enumeration, quadrature or scikit-learn."""
 
+import copy
 import math
 
 import numpy as np
@@ -186,16 +187,34 @@ def conditional():
 
 
 @pytest.mark.slow
-def test_the_bound_of_a_class_is_a_tight_lower_bound_of_the_quadrature(conditional):
+def test_the_bound_of_a_class_is_a_lower_bound_of_the_quadrature_and_tight_with_many_latents(conditional):
+    """On average over the noise, of which the model has one fixed pair; 32 latents stand in their place as well."""
     model, data, exact = conditional
     seed_everything(0)
-    y = data.y[:30]
-    expected = exact.gather(1, y[:, None])[:, 0]
-    bounds = torch.stack([predict_batched(model, "log_conditional_bound", data.x[:30], y) for _ in range(50)]).double()
-    below = expected - bounds.mean(0)
+    y = data.y[:30, None]
+    expected = (exact + model.log_prior).gather(1, y)[:, 0]
+    bounds = {}
+    model = copy.deepcopy(model)
+    for k in (2, 32):
+        joint = []
+        for _ in range(100):
+            model.noise = torch.randn(k, 1, 1)
+            joint.append(predict_batched(model, "log_joint_bound", data.x[:30]).gather(1, y)[:, 0])
+        bounds[k] = torch.stack(joint).double()
+    below = expected - bounds[32].mean(0)
     assert below.min() > -0.05 and below.mean() < 0.1
-    # The mean of the importance weights is p(x | y) itself.
-    torch.testing.assert_close(bounds.logsumexp(0) - math.log(50), expected, atol=0.05, rtol=0)
+    assert (bounds[2].mean(0) < expected + 0.05).all() and bounds[2].mean() < bounds[32].mean()
+    # The mean of the importance weights is p(x, y) itself.
+    torch.testing.assert_close(bounds[32].logsumexp(0) - math.log(100), expected, atol=0.05, rtol=0)
+
+
+def test_the_probabilities_of_the_conditional_vae_are_the_softmax_of_its_bound(conditional):
+    model, data, _ = conditional
+    seed_everything(0)
+    joint = predict_batched(model, "log_joint_bound", data.x[:200], batch=70)
+    seed_everything(1)
+    assert torch.equal(predict_batched(model, "predict_proba", data.x[:200], batch=70), joint.softmax(1))
+    assert torch.equal(predict_batched(model, "predict", data.x[:200], batch=70), joint.argmax(1))
 
 
 def test_bayes_rule_over_the_bounds_is_close_to_the_exact_one(conditional):

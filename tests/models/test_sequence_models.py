@@ -1,9 +1,13 @@
 """Autoregressive models: no number depends on a later one, every mass is exact, and samples follow it."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from pofxy.base.bayes import BayesRuleConditionalMixin
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import build_model, default_hyperparameters
 from pofxy.base.prediction import predict_batched, sample_batched
@@ -187,6 +191,43 @@ def test_completions_of_what_comes_last_follow_the_exact_conditional_distributio
     statistic = ((observed - expected) ** 2 / expected).sum()
     freedom = len(expected) - 1
     assert abs(statistic - freedom) < 4 * np.sqrt(2 * freedom), "chi-squared"
+
+
+@pytest.mark.parametrize("name", ["pixel_transformer", "pixel_rnn"])
+def test_a_completion_is_chosen_by_the_probability_of_the_known_numbers(name, fit):
+    """One unknown number in the middle of known ones: each pair of completions, one per class, by enumeration."""
+    model = fit(name)
+    n = 4000
+    start = torch.tensor([1, 0, 1, 0, 0, 1, 0, 1, 1])
+    unknown = 4
+    q = start.repeat(2, 1)
+    q[:, unknown] = torch.arange(2)
+    mass = predict_batched(model, "log_joint", model.images_of(q)).double().exp().T  # p(x, y), (class, value of the number)
+    with torch.no_grad():
+        logits = model.logits(q[:1].repeat(2, 1), torch.arange(2))[:, unknown] + model.histogram[unknown]
+        proposal = logits.double().softmax(1)  # p(number | numbers before it, y), (class, value)
+    weight = mass / proposal
+    expected = torch.zeros(2, dtype=torch.float64)
+    for values in itertools.product(range(2), repeat=2):
+        probability = proposal[0, values[0]] * proposal[1, values[1]]
+        weights = torch.stack([weight[0, values[0]], weight[1, values[1]]])
+        for value, share in zip(values, weights / weights.sum()):
+            expected[value] += probability * share
+    mask = (torch.arange(9) != unknown).float().view(1, 1, 3, 3).expand(n, -1, -1, -1)
+    x = model.images_of(start.repeat(n, 1)) * mask
+    seed_everything(0)
+    filled = model.levels_of(predict_batched(model, "inpaint", x, mask, batch=n))
+    assert torch.equal(filled.sum(0)[[d for d in range(9) if d != unknown]], n * start[[d for d in range(9) if d != unknown]])
+    share = float(filled[:, unknown].double().mean())
+    assert abs(share - expected[1]) < 4 * math.sqrt(expected[0] * expected[1] / n)
+
+
+@every_model
+def test_the_joint_of_all_classes_equals_that_of_one_class_at_a_time(name):
+    model = perturbed(name, (3, 4, 3))
+    x = torch.randint(0, 5, (70, 3, 4, 3)) / 4
+    one_by_one = BayesRuleConditionalMixin.log_joint(model, x).detach()
+    torch.testing.assert_close(predict_batched(model, "log_joint", x), one_by_one, atol=1e-4, rtol=1e-5)
 
 
 @every_model

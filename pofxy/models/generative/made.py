@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pofxy.base.data import DataSpec
 from pofxy.base.hyperparameters import Optimization
@@ -88,30 +87,49 @@ class MADE(PixelSequence):
         """Logits of every number given those before it in the order, by default a random one, (N, D, L)."""
         order = int(torch.randint(self.orders, ())) if order is None else order
         first, second, last = self._masked_weights(order)
-        h = self.level(q).flatten(1) @ first.flatten(1).T + self.first.bias + self.labels[0](y)  # (N, H)
-        h = self.hidden_dropout(h.relu())
-        h = self.hidden_dropout((h @ second.T + self.second.bias + self.labels[1](y)).relu())
-        h = (h @ last.flatten(0, 1).T + self.last.bias).unflatten(1, (-1, self.features))  # (N, D F) -> (N, D, F)
-        return self.head((h + self.place[y]).relu())
+        return self._from_first_layer(self._first_layer(q, first), y, second, last)
 
     def stepwise_logits(self, y: Tensor, order: int = 0) -> Generator[Tensor, Any, None]:
-        """The same logits number by number, (N, L) each, in the order; by default in that of the pixels."""
+        """The same logits number by number, (N, L) each, in the order; by default in that of the pixels.
+
+        No hidden unit is computed twice: one of degree m has all its inputs as soon as the number of rank m is known.
+        """
         first, second, last = self._masked_weights(order)
-        # The inputs of the first hidden layer from the numbers so far, (N, H).
-        inputs = self.first.bias + self.labels[0](y)
+        first = first.flatten(1)  # (H, D, 1 + E) -> (H, D (1 + E))
         biases = self.last.bias.view(-1, self.features)  # (D F,) -> (D, F)
-        label = self.labels[1](y)
-        for d in self.rank[order].argsort().tolist():
-            h = F.linear(inputs.relu(), second, self.second.bias) + label
-            h = F.linear(h.relu(), last[d], biases[d]) + self.place[y, d]  # (N, F)
+        first_bias = (self.first.bias + self.labels[0](y)).T  # (H, N)
+        second_bias = (self.second.bias + self.labels[1](y)).T
+        # Units and features are rows here, so that those of a step lie side by side.
+        features = first_bias.new_zeros(self.dimensions, first.shape[1] // self.dimensions, len(y))  # (D, 1 + E, N)
+        h_1 = torch.zeros_like(first_bias)  # (H, N)
+        h_2 = torch.zeros_like(first_bias)
+        for rank, d in enumerate(self.rank[order].argsort().tolist()):
+            h = torch.addmm(biases[d, :, None], last[d], h_2).T + self.place[y, d]  # (F, H) (H, N) -> (F, N) -> (N, F)
             level = yield self.head(h.relu())
-            inputs = inputs + self.level(level) @ first[:, d].T
+            features[d] = self.level(level).T
+            units_1, units_2 = (torch.nonzero(degree == rank)[:, 0] for degree in self.degree[order])
+            h_1[units_1] = (first[units_1] @ features.flatten(0, 1) + first_bias[units_1]).relu()
+            h_2[units_2] = (second[units_2] @ h_1 + second_bias[units_2]).relu()
 
     def log_conditional(self, x: Tensor, y: Tensor) -> Tensor:
         """log p(x | y) in nats, (N,): the log of the mean mass over the orders."""
         parts = zip(self.levels_of(x).split(MAX_IMAGES), y.split(MAX_IMAGES))
         log_masses = [torch.stack([self._log_mass(q, labels, order) for order in range(self.orders)]) for q, labels in parts]
         return torch.cat(log_masses, 1).logsumexp(0) - math.log(self.orders)  # (O, N) -> (N,)
+
+    def log_joint(self, x: Tensor) -> Tensor:
+        """log p(x, y) in nats, (N, K): masks and the sums of the first layer are computed once for all classes."""
+        q = self.levels_of(x)
+        labels = torch.arange(self.classes, device=x.device)[:, None]
+        log_masses = []
+        for order in range(self.orders):
+            first, second, last = self._masked_weights(order)
+            for part in q.split(self.scoring_batch):
+                sums = self._first_layer(part, first)
+                logits = (self._from_first_layer(sums, label, second, last) for label in labels)
+                log_masses.append(torch.stack([self.log_mass(of_class, part) for of_class in logits], 1))
+        log_mass = torch.cat(log_masses).view(self.orders, len(q), self.classes)  # (O N, K) -> (O, N, K)
+        return self.log_prior + log_mass.logsumexp(0) - math.log(self.orders)
 
     def sample(self, n: int, labels: Tensor | None = None) -> Tensor:
         """n images (n, C, H, W), each in a random order; the labels are sampled from the class prior where none are given."""
@@ -123,15 +141,31 @@ class MADE(PixelSequence):
             q[rows] = self._complete_in_order(int(order), q[rows], torch.zeros_like(q[rows], dtype=torch.bool), labels[rows])[0]
         return self.images_of(q)
 
-    def _complete(self, q, known, y):
-        """As in the base class, but with one completion per order, of which one is chosen by its importance weight."""
-        completions = [self._complete_in_order(order, q, known, y) for order in range(self.orders)]
-        filled, log_weights = (torch.stack(parts, 1) for parts in zip(*completions))  # (N, O, D), (N, O)
-        chosen = torch.multinomial(log_weights.softmax(1), 1)[:, 0]
-        return filled[torch.arange(len(q)), chosen], log_weights.logsumexp(1) - math.log(self.orders)
+    def fill_in(self, q: Tensor, known: Tensor) -> Tensor:
+        """As in the base class, but with one completion per class and order, of which one is chosen by its importance weight."""
+        repeated = self.for_every_class(q, known)
+        completions, log_weights = zip(*[self._complete_in_order(order, *repeated) for order in range(self.orders)])
+        log_weights = (
+            torch.stack(log_weights, 1).view(len(q), self.classes, -1) + self.log_prior[:, None]
+        )  # O of (N K,) -> (N, K, O)
+        chosen = torch.multinomial(log_weights.flatten(1).softmax(1), 1)[:, 0]
+        return torch.stack(completions, 1).view(len(q), -1, self.dimensions)[
+            torch.arange(len(q)), chosen
+        ]  # (N, K O, D) -> (N, D)
 
     def _complete_in_order(self, order, q, known, y):
         return self.sample_unknown(self.stepwise_logits(y, order), self.rank[order].argsort().tolist(), q, known)
+
+    def _first_layer(self, q, first):
+        """Sums of the hidden units of the first layer, without the class's part, (N, H)."""
+        return self.level(q).flatten(1) @ first.flatten(1).T + self.first.bias
+
+    def _from_first_layer(self, sums, y, second, last):
+        """Logits (N, D, L) from the sums of the first layer (N, H); y is (N,), or (1,) for one class in all rows."""
+        h = self.hidden_dropout((sums + self.labels[0](y)).relu())
+        h = self.hidden_dropout((h @ second.T + self.second.bias + self.labels[1](y)).relu())
+        h = (h @ last.flatten(0, 1).T + self.last.bias).unflatten(1, (-1, self.features))  # (N, D F) -> (N, D, F)
+        return self.head((h + self.place[y]).relu())
 
     def _masked_weights(self, order):
         """The weights that the masks of the order leave: (H, D, 1 + E), (H, H), (D, F, H)."""

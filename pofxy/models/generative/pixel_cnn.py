@@ -20,7 +20,7 @@ Dilations: S. Reed et al., "Parallel multiscale autoregressive density estimatio
 """
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -76,15 +76,13 @@ class PixelCNN(PixelSequence):
 
     def logits(self, q: Tensor, y: Tensor) -> Tensor:
         """Logits of every number given the numbers before it, (N, D, L)."""
-        return self._horizontal_stack(q, self._vertical_stack(q), self.maps[y])
+        return self._horizontal_stack(q, self._inputs_of_gates(q), self.maps[y])
 
-    def log_joint(self, x: Tensor) -> Tensor:
-        """log p(x, y) in nats, (N, K): the vertical stack is the same for every class and computed once."""
-        log_masses = []
-        for q in self.levels_of(x).split(self.scoring_batch):
-            above = self._vertical_stack(q)
-            log_masses.append(torch.stack([self.log_mass(self._horizontal_stack(q, above, s), q) for s in self.maps], 1))
-        return self.log_prior + torch.cat(log_masses)
+    def logits_by_class(self, q: Tensor) -> Iterator[Tensor]:
+        """The same for each class in turn, K of (N, D, L): the vertical stack and the first convolutions serve all of them."""
+        inputs = self._inputs_of_gates(q)
+        for s in self.maps:
+            yield self._horizontal_stack(q, inputs, s)
 
     def stepwise_logits(self, y: Tensor) -> Generator[Tensor, Any, None]:
         """The same logits number by number, (N, L) each, from cached activations."""
@@ -99,7 +97,7 @@ class PixelCNN(PixelSequence):
             for layer, cache in zip(self.layers, rows):
                 cache.append(v)
                 across, v = layer.down(torch.cat(list(cache), 1))  # (N, 1, W, 2 F), (N, 1, W, F)
-                above.append(across[:, 0] + layer.place(self.maps[y, h]))
+                above.append(across[:, 0] + layer.place(self.maps[:, h])[y])
             pixels = [layer.cache(blank(len(y), layer.inputs)) for layer in self.layers]
             row = []
             pixel = blank(len(y), self.layers[0].inputs)
@@ -120,29 +118,35 @@ class PixelCNN(PixelSequence):
                 row.append(pixel)
             x = torch.stack(row, 1)[:, None]  # W of (N, inputs) -> (N, 1, W, inputs)
 
-    def _horizontal_stack(self, q, above, s):
-        """Logits of levels q (N, D), from the vertical stack's features and a map of the class (N, H, W, M) or (H, W, M)."""
-        q = q.view(-1, *self.shape[1:], self.channels)  # (N, D) -> (N, H, W, C)
-        right = F.pad(self._input(q), (0, 0, 1, -1))  # the pixel to the left
+    def _horizontal_stack(self, q, inputs, s):
+        """Logits of levels q (N, D), from `_inputs_of_gates` and a map of the class (N, H, W, M) or (H, W, M)."""
         skips = []
-        for layer, across in zip(self.layers, above):
-            gated = layer.gate(layer.right(layer.left_of(right)) + across + layer.place(s))  # (N, H, W, F)
-            gated = self._drop_features(gated)
-            right = layer.residual(gated) + (right if skips else 0)
+        right = None
+        for layer, z in zip(self.layers, inputs):
+            z = z if right is None else layer.right(layer.left_of(right)) + z
+            gated = self._drop_features(layer.gate(z + layer.place(s)))  # (N, H, W, F)
+            right = layer.residual(gated) if right is None else layer.residual(gated) + right
             skips.append(gated)
         context = right + self.skip(torch.cat(skips[:-1], 3))
+        q = q.view(-1, *self.shape[1:], self.channels)  # (N, D) -> (N, H, W, C)
         return self.head(context, q).flatten(1, 3)  # (N, H, W, C, L) -> (N, D, L)
 
-    def _vertical_stack(self, q):
-        """Inputs of each layer of the horizontal stack, (N, H, W, 2 F) each, from the rows above, of levels q (N, D)."""
+    def _inputs_of_gates(self, q):
+        """What the class has no part in, of levels q (N, D): inputs of each layer's horizontal gate, (N, H, W, 2 F) each.
+
+        They come from the rows above, and in the first layer from the pixels to the left as well.
+        """
         q = q.view(-1, *self.shape[1:], self.channels)  # (N, D) -> (N, H, W, C)
         v = F.pad(self._input(q), (0, 0, 0, 0, 1, -1))  # the row above
-        above = []
+        inputs = []
         for layer in self.layers:
             across, v = layer.down(F.pad(v, (0, 0, 0, 0, layer.before, 0)))
             v = self._drop_features(v)
-            above.append(across)
-        return above
+            inputs.append(across)
+        first = self.layers[0]
+        left = F.pad(self._input(q), (0, 0, 1, -1))  # the pixel to the left
+        inputs[0] = first.right(first.left_of(left)) + inputs[0]
+        return inputs
 
     def _input(self, q):
         """Of levels (.., C): values in [-1, 1], embeddings, and a 1 that marks them as inside of the image."""

@@ -11,7 +11,7 @@ Reference: A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu, "Pixel recurrent ne
 https://arxiv.org/abs/1601.06759
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -75,13 +75,13 @@ class PixelRNN(PixelSequence):
 
     def logits(self, q: Tensor, y: Tensor) -> Tensor:
         """Logits of every number given the numbers before it, (N, D, L)."""
-        channels, height, width = self.shape
-        q = q.view(len(q), height, width, channels)  # (N, D) -> (N, H, W, C)
-        inputs = F.pad(self.level(q).flatten(3), (0, 0, REACH, REACH, REACH, 0))  # (N, R + H, R + W + R, C (1 + E))
-        h = self._from_above(inputs[:, :-1]) + self.left(_windows(inputs[:, REACH:, : -REACH - 1], REACH)) + self.place[y]
-        for layer in self.layers:
-            h = h + layer(h)
-        return self.head(h, q).flatten(1, 3)  # (N, H, W, C, L) -> (N, D, L)
+        return self._rows(q, self._masked_convolution(q), self.place[y])
+
+    def logits_by_class(self, q: Tensor) -> Iterator[Tensor]:
+        """The same for each class in turn, K of (N, D, L): the masked convolution of the image serves all of them."""
+        h = self._masked_convolution(q)
+        for place in self.place:
+            yield self._rows(q, h, place)
 
     def stepwise_logits(self, y: Tensor) -> Generator[Tensor, Any, None]:
         """The same logits number by number, (N, L) each."""
@@ -98,6 +98,20 @@ class PixelRNN(PixelSequence):
                 for c in range(channels):
                     q[:, c] = yield self.head.channel(h, q, c)
                 inputs[:, REACH + row, REACH + column] = self.level(q).flatten(1)
+
+    def _masked_convolution(self, q):
+        """Features of each pixel of levels q (N, D) from the pixels above it and to its left, (N, H, W, F)."""
+        q = q.view(len(q), *self.shape[1:], self.channels)  # (N, D) -> (N, H, W, C)
+        inputs = F.pad(self.level(q).flatten(3), (0, 0, REACH, REACH, REACH, 0))  # (N, R + H, R + W + R, C (1 + E))
+        return self._from_above(inputs[:, :-1]) + self.left(_windows(inputs[:, REACH:, : -REACH - 1], REACH))
+
+    def _rows(self, q, h, place):
+        """Logits of levels q (N, D), from the convolution's features (N, H, W, F) and of the class, (N, H, W, F) or (H, W, F)."""
+        h = h + place
+        for layer in self.layers:
+            h = h + layer(h)
+        q = q.view(len(q), *self.shape[1:], self.channels)  # (N, D) -> (N, H, W, C)
+        return self.head(h, q).flatten(1, 3)  # (N, H, W, C, L) -> (N, D, L)
 
     def _from_above(self, inputs):
         """Features of each pixel from the rows above it, (N, R - 1 + rows, R + W + R, ..) -> (N, rows, W, F)."""

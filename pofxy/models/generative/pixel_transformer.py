@@ -17,7 +17,7 @@ Rotary embeddings: J. Su et al., "RoFormer: enhanced transformer with rotary pos
 https://arxiv.org/abs/2104.09864
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
@@ -88,13 +88,13 @@ class PixelTransformer(PixelSequence):
 
     def logits(self, q: Tensor, y: Tensor) -> Tensor:
         """Logits of every number given the numbers before it, (N, D, L)."""
-        q = q.view(len(q), -1, self.channels)  # (N, D) -> (N, P, C)
-        # (N, P + 1, C (1 + E)); the last row stands for the neighbors outside of the image.
-        inputs = F.pad(self.level(q).flatten(2), (0, 0, 0, 1))
-        h = self.local(inputs[:, self.neighbors].flatten(2)) + self._place(y)  # (N, P, M, C (1 + E)) -> (N, P, F)
-        h = torch.cat([self.label(y)[:, None], h], 1)  # (N, 1 + P, F)
-        h = self.transformer(h, self.rotations)
-        return self.head(self.norm(h[:, 1:]), q).flatten(1, 2)  # (N, P, C, L) -> (N, D, L)
+        return self._attend(q, self._neighborhoods(q), self.label(y), self._place(y))
+
+    def logits_by_class(self, q: Tensor) -> Iterator[Tensor]:
+        """The same for each class in turn, K of (N, D, L): the features of the neighborhoods serve all of them."""
+        h = self._neighborhoods(q)
+        for label, place in zip(self.label.weight, self._place(slice(None))):
+            yield self._attend(q, h, label.expand(len(q), -1), place)
 
     def stepwise_logits(self, y: Tensor) -> Generator[Tensor, Any, None]:
         """The same logits number by number, (N, L) each."""
@@ -111,6 +111,20 @@ class PixelTransformer(PixelSequence):
             for c in range(self.channels):
                 q[:, c] = yield self.head.channel(context, q, c)
             inputs[:, p] = self.level(q).flatten(1)
+
+    def _neighborhoods(self, q):
+        """Features of the neighbors of each pixel that come before it, of levels q (N, D), (N, P, F)."""
+        q = q.view(len(q), -1, self.channels)  # (N, D) -> (N, P, C)
+        # (N, P + 1, C (1 + E)); the last row stands for the neighbors outside of the image.
+        inputs = F.pad(self.level(q).flatten(2), (0, 0, 0, 1))
+        return self.local(inputs[:, self.neighbors].flatten(2))  # (N, P, M, C (1 + E)) -> (N, P, F)
+
+    def _attend(self, q, h, label, place):
+        """Logits of levels q (N, D), from the neighborhoods (N, P, F), and the class's token (N, F) and places (.., P, F)."""
+        h = torch.cat([label[:, None], h + place], 1)  # (N, 1 + P, F)
+        h = self.transformer(h, self.rotations)
+        q = q.view(len(q), -1, self.channels)  # (N, D) -> (N, P, C)
+        return self.head(self.norm(h[:, 1:]), q).flatten(1, 2)  # (N, P, C, L) -> (N, D, L)
 
     def _place(self, y):
         return (self.row + self.column).flatten(0, 1) + self.place[y]  # (H, W, F) -> (P, F), plus (N, P, F)
