@@ -22,4 +22,6 @@ class Dropout(nn.Module):
         """Features of any shape -> the same shape."""
         if not self.training or not self.share:
             return h
-        return h * (torch.rand(h.shape, device=h.device) > self.share) / (1 - self.share)
+        # The mask is computed in place and has the type of h: forward and backward are then one product each.
+        mask = torch.rand(h.shape, device=h.device).gt_(self.share).mul_(1 / (1 - self.share))
+        return h * mask.to(h.dtype)

@@ -39,6 +39,9 @@ from pofxy.training.trainer import Trainer
 INITIAL_IMAGES = 4096
 # The initial variance of a class counts so many further images of variance 1.
 PRIOR_IMAGES = 20
+# Numbers of an image from which on training in bfloat16 is faster. Below, the many conversions cost more than the products save:
+# on 8 x 8 pixels float32 takes a tenth less time per step for Glow, a seventh less for RealNVP.
+BFLOAT16_DIMENSIONS = 400
 # The visualization: pairs of images, and images of a path from one to the other.
 PAIRS = 6
 PATH_IMAGES = 7
@@ -83,7 +86,8 @@ class NormalizingFlow(BayesRuleMixin, nn.Module):
         self.log_prior = log_class_prior(data.y, data.spec.classes)
         self.preprocess.fit(data.x)
         self._initialize_from_data(data)
-        trainer.minimize(self, data, self._loss, self.optimization, validate=self._loss, bfloat16=True)
+        bfloat16 = self.dimensions >= BFLOAT16_DIMENSIONS
+        trainer.minimize(self, data, self._loss, self.optimization, validate=self._loss, bfloat16=bfloat16)
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, y) in nats, (N, K): exact, a density over pixels in units of their range; -inf outside of all bins."""

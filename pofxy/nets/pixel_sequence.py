@@ -46,6 +46,10 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
 
     tags = Tags(conditional=True, images_only=True)
 
+    # Numbers of an image from which on training in bfloat16 is faster. Below, the conversions cost more than the products save:
+    # on 8 x 8 pixels float32 takes a tenth less time per step for MADE, the recurrent net and the transformer.
+    bfloat16_dimensions = 400
+
     log_prior: Tensor
     build: Callable[[DataSpec], None]
     logits: Callable[[Tensor, Tensor], Tensor]
@@ -79,7 +83,8 @@ class PixelSequence(BayesRuleConditionalMixin, nn.Module):
         for x in data.x.split(COUNTING_BATCH):
             counts = counts.scatter_add(1, self.levels_of(x).T, torch.ones(self.dimensions, len(x)))
         self.histogram.data = (counts / counts.sum(1, keepdim=True)).log()
-        trainer.minimize(self, data, self._loss, self.optimization, validate=self._validation_loss, bfloat16=True)
+        bfloat16 = self.dimensions >= self.bfloat16_dimensions
+        trainer.minimize(self, data, self._loss, self.optimization, validate=self._validation_loss, bfloat16=bfloat16)
 
     def log_conditional(self, x: Tensor, y: Tensor) -> Tensor:
         """log p(x | y) in nats, (N,): exact, a mass over L-level images."""

@@ -115,7 +115,8 @@ class Trainer:
             objectives: each takes its steps in this order on every batch.
             steps: number of batches, rounded up to whole epochs: a budget that does not grow with the data set.
             batch: images in a batch; the last, smaller batch of a pass over the data is left out.
-            validate: like a loss, on the val split after each epoch; the parameters of the lowest "loss" are kept.
+            validate: like a loss, on the val split after each epoch; the parameters of the lowest "loss" are kept. Where the val
+                split is the train split, as on a subset of a learning curve, nothing is validated: the last parameters are kept.
             patience: number of epochs without a lower loss on val after which training stops.
             bfloat16: whether to use mixed precision where the hardware computes bfloat16; only for losses that tolerate it.
 
@@ -148,7 +149,7 @@ class Trainer:
         while state.epoch < state.epochs and not early_stopping.should_stop(state):
             state.epoch += 1
             state.metrics = train_epoch(state, objectives, batches, precision)
-            if validate is not None:
+            if validate is not None and data.x_val is not data.x:
                 val_metrics = validate_epoch(model, validate, x_val, y_val, precision)
                 state.val_loss = val_metrics["loss"]
                 # Of several parts that are trained one after the other, each has columns of its own.

@@ -49,6 +49,8 @@ class PixelCNN(PixelSequence):
 
     tags = Tags(conditional=True, images_only=True, trained_in_steps=True, inpainting_passes=0, passes_per_class=True)
 
+    bfloat16_dimensions = 0  # convolutions are faster in bfloat16 at any size
+
     def __init__(
         self,
         features: int = 32,
