@@ -28,6 +28,13 @@ def time_limit_of_model(wildcards):
     return settings_of_model(wildcards).get("time_limit", config["time_limit"])
 
 
+def fitted_model_of_run(wildcards):
+    """Of a calibrated model, the same model without calibration, where the study has it: the model is not fitted again."""
+    run = run_of(wildcards)
+    name = plan.uncalibrated(config, run.model)
+    return in_run(RUN_OF[run.dataset, name, str(run.seed)], "model", "train.json") if name else []
+
+
 def samples_of_run(wildcards):
     return in_run(run_of(wildcards), "samples_x.npy", "samples_y.npy") if "sample" in run_of(wildcards).capabilities else []
 

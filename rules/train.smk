@@ -3,6 +3,7 @@ rule train:
         data=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
         val=multiext(str(DATA / "val_"), "x.npy", "y.npy"),
         spec=DATA / "spec.json",
+        fitted=fitted_model_of_run,
     output:
         model=directory(RUN / "model"),
         history=RUN / "history.csv",
@@ -17,7 +18,7 @@ rule train:
         time_limit=time_limit_of_model,
         runtime=lambda wildcards: time_limit_of_model(wildcards) // 60 + 5,
     params:
-        code=lambda wildcards: code_of("train.py", MODELS[run_of(wildcards).of].path),
+        code=lambda wildcards: code_of("train.py", *dependencies.model_files(run_of(wildcards))),
         run=run_of,
         hyperparameters=lambda wildcards: plan.hyperparameters(config, wildcards.model),
     message:
@@ -46,7 +47,7 @@ rule learn:
         time_limit=time_limit_of_model,
         runtime=lambda wildcards: time_limit_of_model(wildcards) // 60 + 5,
     params:
-        code=lambda wildcards: code_of("learn.py", MODELS[run_of(wildcards).of].path),
+        code=lambda wildcards: code_of("learn.py", *dependencies.model_files(run_of(wildcards))),
         run=run_of,
         hyperparameters=lambda wildcards: plan.hyperparameters(config, wildcards.model),
         subsets=lambda wildcards: plan.subsets(config, run_of(wildcards)),

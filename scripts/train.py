@@ -19,5 +19,6 @@ with job(snakemake, "train"):
         time_limit=snakemake.resources.time_limit,
         origin=provenance(snakemake.config),
         tracker=tracking.Tracker(results, params.run.key),
+        fitted=snakemake.input.fitted,
     )
     tracking.deliver_if_due(results)

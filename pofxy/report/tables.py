@@ -354,14 +354,19 @@ def _missing(column: Column, capabilities: tuple[str, ...], reasons: dict[str, s
 
 def _row(study: Study, model: str, seeds: pd.DataFrame) -> Row:
     """The row of a model without its cells; `seeds` are its rows of runs.csv."""
-    base = study.config.get("settings", {}).get(model, {}).get("of", model)
+    settings = study.config.get("settings", {}).get(model, {})
+    base = settings.get("of", model)
     entry = catalog.models().get(base)
     summary = name_of(entry.summary) if entry else ""
+    if base != model:
+        summary = f"variant of {base}"
+    if settings.get("calibrate"):
+        summary += f", calibrated ({settings['calibrate']})"
     failed = seeds[seeds["status"] != "ok"]
     return Row(
         model=model,
         family=seeds["family"].iloc[0],
-        summary=summary if base == model else f"variant of {base}",
+        summary=summary,
         seeds=str(len(seeds)) if failed.empty else f"{len(seeds) - len(failed)} of {len(seeds)}",
         status="ok" if failed.empty else failed["status"].iloc[0],
         reason="" if failed.empty else f"{failed['status'].iloc[0]}: {failed['reason'].iloc[0]}",

@@ -1,5 +1,6 @@
 """Saves and loads models and nested states without pickle: safetensors for tensors, skops for scikit-learn, JSON for the rest."""
 
+import importlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -53,7 +54,9 @@ def load_tree(path: Path | str) -> Any:
     return _put_tensors(header["tree"], tensors)
 
 
-def save_model(folder: Path | str, model: Any, family: str, of: str, hyperparameters: dict, spec: DataSpec) -> None:
+def save_model(
+    folder: Path | str, model: Any, family: str, of: str, hyperparameters: dict, spec: DataSpec, calibrate: str = ""
+) -> None:
     """Writes model.json and the fitted numbers of a model into a new folder.
 
     Args:
@@ -63,6 +66,7 @@ def save_model(folder: Path | str, model: Any, family: str, of: str, hyperparame
         of: name of the model's file, e.g. "vae".
         hyperparameters: deviations from the defaults of `__init__`.
         spec: of the data that the model was fitted to.
+        calibrate: of a calibrated classifier, how, as `new_model` takes it; the model is then what `new_model` gave.
 
     Raises:
         FileError: for a model of another kind.
@@ -70,6 +74,9 @@ def save_model(folder: Path | str, model: Any, family: str, of: str, hyperparame
     folder = Path(folder)
     with atomic(folder) as temporary:
         temporary.mkdir(parents=True)
+        if calibrate:
+            save_tree(temporary / "calibration.safetensors", model.correction())
+            model = model.model
         if isinstance(model, torch.nn.Module):
             save_tree(temporary / "model.safetensors", model.state_dict())
         elif hasattr(model, "estimator"):
@@ -80,7 +87,7 @@ def save_model(folder: Path | str, model: Any, family: str, of: str, hyperparame
         else:
             raise FileError(f"{folder}: {type(model).__name__} is neither a torch module nor holds a scikit-learn `estimator`")
         header = {"format": FORMAT, "family": family, "of": of, "hyperparameters": hyperparameters, "spec": asdict(spec)}
-        write_json(temporary / "model.json", header)
+        write_json(temporary / "model.json", header | ({"calibrate": calibrate} if calibrate else {}))
 
 
 def load_model(folder: Path | str) -> Any:
@@ -103,7 +110,18 @@ def load_model(folder: Path | str) -> Any:
         model.to(best_device())
     else:
         raise FileError(f"{folder}: there is no model.safetensors and no model.skops, and nothing else is loaded")
-    return model
+    return _load_calibrated(model, header["calibrate"], folder) if header.get("calibrate") else model
+
+
+def new_model(family: str, of: str, hyperparameters: dict, calibrate: str = "") -> Any:
+    """A model that is not fitted.
+
+    Args:
+        family, of, hyperparameters: as of `save_model`.
+        calibrate: "temperature" or "isotonic" for a calibrated classifier, "" for the model itself.
+    """
+    model = build_model(model_class(family, of), hyperparameters)
+    return _calibrated(model, calibrate) if calibrate else model
 
 
 def model_class(family: str, of: str) -> type:
@@ -116,6 +134,21 @@ def load_spec(source: Path | str | dict[str, Any]) -> DataSpec:
     values = source if isinstance(source, dict) else read_json(source)
     tuples: dict[str, Any] = {"shape": tuple(values["shape"]), "class_names": tuple(values["class_names"])}
     return DataSpec(**values | tuples)
+
+
+def _calibrated(model: Any, calibrate: str) -> Any:
+    # Imported by its name, so that no other model depends on its code: an edit of it re-runs calibrated classifiers alone.
+    return importlib.import_module("pofxy.base.calibration").calibrated(model, calibrate)
+
+
+def _load_calibrated(model: Any, calibrate: str, folder: Path) -> Any:
+    correction = load_tree(folder / "calibration.safetensors")
+    try:
+        model = _calibrated(model, calibrate)
+        model.load_correction(correction)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{folder}: not a calibrated classifier ({error})") from None
+    return model
 
 
 def _load_estimator(path: Path, kind: type) -> Any:

@@ -179,6 +179,21 @@ def quantities() -> dict[str, QuantityEntry]:
     return found
 
 
+def calibrated_capabilities(entry: ModelEntry, method: str) -> tuple[str, ...]:
+    """The capabilities of a model's calibrated variant, which only classifies; `method` is "temperature" or "isotonic"."""
+    kept = ("predict", "predict_proba", "decision_function") if method == "temperature" else ("predict", "predict_proba")
+    return tuple(name for name in entry.capabilities if name in kept)
+
+
+def why_not_calibrated(entry: ModelEntry) -> str:
+    """Why a model has no calibrated variant; "" where it has one."""
+    if "predict_proba" not in entry.capabilities:
+        return "it has no predict_proba"
+    if entry.family not in ("discriminative", "generative"):
+        return f"it is no discriminative or generative model, but a {entry.family.replace('_', ' ')}"
+    return ""
+
+
 @cache
 def facts() -> dict[str, str]:
     """What every evaluation is given, by name, each with what it is: the constant FACTS of evaluation/facts.py."""

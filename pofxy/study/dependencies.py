@@ -21,8 +21,14 @@ def code_of_evaluation(run: Run, feature_net: str | None) -> dict[str, str]:
     """
     known = catalog.models()
     nets = [known[feature_net].path] if feature_net and uses_feature_net(run.capabilities) else []
-    own = {"model": fingerprint.fingerprint(known[run.of].path), "feature_net": fingerprint.fingerprint(*nets)}
+    own = {"model": fingerprint.fingerprint(*model_files(run)), "feature_net": fingerprint.fingerprint(*nets)}
     return own | _code_of_quantities(run.capabilities)
+
+
+def model_files(run: Run) -> list[Path]:
+    """The files of a run's model that nothing else imports: its own, and the calibration's where it is calibrated."""
+    calibration = [catalog.PACKAGE / "base/calibration.py"] if run.calibrate else []
+    return [catalog.models()[run.of].path, *calibration]
 
 
 @cache

@@ -8,8 +8,8 @@ from pathlib import Path
 from pofxy.study import catalog
 from pofxy.study.run import Run
 
-# Keys of a model's settings that are no hyperparameters: the file of a variant, and the resources of its job.
-RESERVED = ("of", "threads", "time_limit")
+# Keys of a model's settings that are no hyperparameters: the file of a variant, its calibration, and the resources of its job.
+RESERVED = ("of", "calibrate", "threads", "time_limit")
 # Keys and arguments of earlier versions, and what they are called now.
 RENAMED = {
     "outliers": "ood_datasets",
@@ -87,6 +87,8 @@ def model_names(config: dict) -> list[str]:
             raise ConfigError(f"settings.{name}: unknown model '{of}'{nearest(of, known)}")
         arguments = {key: value for key, value in given.items() if key not in RESERVED}
         _check_arguments(f"settings.{name}", arguments, known[of].parameters)
+        if given.get("calibrate") and (reason := catalog.why_not_calibrated(known[of])):
+            raise ConfigError(f"settings.{name}.calibrate: {of} cannot be calibrated: {reason}")
     choosable = [name for name, entry in known.items() if entry.family in ("discriminative", "generative")]
     choosable += [name for name, given in settings.items() if "of" in given]
     named = {"models": config["models"], "exclude": config.get("exclude", [])}
@@ -112,7 +114,8 @@ def runs(config: dict) -> list[Run]:
     if not names:
         raise ConfigError("models: nothing is left to train after 'exclude'")
     of = {name: settings.get(name, {}).get("of", name) for name in names}
-    samples = any(uses_feature_net(known[file].capabilities) for file in of.values())
+    plain = [file for name, file in of.items() if not settings.get(name, {}).get("calibrate")]
+    samples = any(uses_feature_net(known[file].capabilities) for file in plain)
     found = []
     for dataset, source in sources(config).items():
         table = kinds[source.of].table
@@ -128,7 +131,9 @@ def runs(config: dict) -> list[Run]:
         for name, file in fitting.items():
             compared = known[file].family in ("discriminative", "generative")
             seeds = config["seeds"] if compared else config["seeds"][:1]
-            found += [Run(dataset, name, file, known[file].family, seed, known[file].capabilities) for seed in seeds]
+            calibrate = settings.get(name, {}).get("calibrate", "")
+            able = catalog.calibrated_capabilities(known[file], calibrate) if calibrate else known[file].capabilities
+            found += [Run(dataset, name, file, known[file].family, seed, able, calibrate) for seed in seeds]
     return found
 
 
@@ -151,7 +156,8 @@ def learns(config: dict, run: Run) -> bool:
     wanted = config.get("learning_curve", {}).get("models", "quick")
     if run.family not in ("discriminative", "generative") or "predict" not in run.capabilities or run.seed != config["seeds"][0]:
         return False
-    slow = run.family == "generative" and _in_steps(run)
+    # Calibration changes no predicted label, or few: the curve of accuracies would be the model's own.
+    slow = bool(run.calibrate) or (run.family == "generative" and _in_steps(run))
     return not slow if wanted == "quick" else wanted == "all" or run.model in wanted
 
 
@@ -173,6 +179,23 @@ def _in_steps(run: Run) -> bool:
 def hyperparameters(config: dict, model: str) -> dict:
     """The hyperparameters that the config sets, by name; all others have their defaults."""
     return {key: value for key, value in config.get("settings", {}).get(model, {}).items() if key not in RESERVED}
+
+
+def uncalibrated(config: dict, model: str) -> str | None:
+    """The model of the study that differs from a calibrated one in `calibrate` alone: its fit is the same and is not repeated.
+
+    Returns:
+        Its name; None where the study has no such model, or `model` is not calibrated.
+    """
+    settings = config.get("settings", {})
+    if not settings.get(model, {}).get("calibrate"):
+        return None
+
+    def fit_of(name: str) -> tuple[str, dict]:
+        return settings.get(name, {}).get("of", name), hyperparameters(config, name)
+
+    plain = (name for name in model_names(config) if not settings.get(name, {}).get("calibrate"))
+    return next((name for name in plain if fit_of(name) == fit_of(model)), None)
 
 
 def _check_arguments(where: str, given: dict, parameters: dict) -> None:

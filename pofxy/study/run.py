@@ -8,7 +8,8 @@ from typing import Any
 class Run:
     """One (data set, model, seed): a folder of its own, a row of runs.csv, a child run in MLflow.
 
-    `model` is the name in the config, of a variant its own; `of` is the name of the model's file.
+    `model` is the name in the config, of a variant its own; `of` is the name of the model's file. `calibrate` says how its
+    probabilities are calibrated; "" for not at all.
     """
 
     dataset: str
@@ -17,6 +18,7 @@ class Run:
     family: str
     seed: int
     capabilities: tuple[str, ...]
+    calibrate: str = ""
 
     @property
     def columns(self) -> dict[str, Any]:

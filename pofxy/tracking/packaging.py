@@ -43,21 +43,22 @@ def log_model(client: MlflowClient, run_id: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model"
         mlflow_model = Model(logged.artifact_location, run_id, model_id=logged.model_id)
-        _save(path, mlflow_model, folder, entry, tuple(header["spec"]["shape"]), Path(scratch) / "pofxy")
+        _save(path, mlflow_model, folder, entry, header, Path(scratch) / "pofxy")
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
 
 
-def _save(path: Path, mlflow_model: Model, folder: Path, entry: catalog.ModelEntry, shape: tuple[int, ...], code: Path) -> None:
-    """Writes the MLflow model to `path`; `code` is a scratch folder for the source files, and `shape` that of one x."""
+def _save(path: Path, mlflow_model: Model, folder: Path, entry: catalog.ModelEntry, header: dict, code: Path) -> None:
+    """Writes the MLflow model to `path`; `code` is a scratch folder for the source files, and `header` the model.json."""
     own = [catalog.PACKAGE / "tracking" / name for name in ("served.py", "__init__.py")]
-    sources = fingerprint.closure(*own, entry.path, without=())
+    calibration = [catalog.PACKAGE / "base/calibration.py"] if header.get("calibrate") else []
+    sources = fingerprint.closure(*own, entry.path, *calibration, without=())
     for source in [*sources, catalog.PACKAGE / "__init__.py"]:
         copy = code / source.relative_to(catalog.PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
-    images = TensorSpec(np.dtype("float32"), (-1, *shape))
+    images = TensorSpec(np.dtype("float32"), (-1, *header["spec"]["shape"]))
     labels = TensorSpec(np.dtype("int64"), (-1,))
     inputs, outputs = (images, labels) if "predict" in entry.capabilities else (labels, images)
     mlflow.pyfunc.save_model(

@@ -1,6 +1,7 @@
 """Fits one model and writes the model, its history, its cost and its training samples; MLflow gets the same."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import numpy as np
 import torch
 
 from pofxy.base.data import TrainingData, check_data
-from pofxy.base.hyperparameters import build_model, default_hyperparameters
+from pofxy.base.hyperparameters import default_hyperparameters
 from pofxy.base.seeding import seed_everything
 from pofxy.storage import files
-from pofxy.storage.models import model_class, save_model
+from pofxy.storage.models import load_model, model_class, new_model, save_model
 from pofxy.study.run import Run
 from pofxy.tracking import Tracker
 from pofxy.training.sample_monitor import SampleMonitor, collapsed_since
@@ -45,6 +46,7 @@ def fit(
     time_limit: float,
     origin: dict,
     tracker: Tracker,
+    fitted: Sequence[str] = (),
 ) -> None:
     """Fits a model and saves it.
 
@@ -57,6 +59,8 @@ def fit(
         time_limit: seconds that the fit may take; one that is ended goes on from its checkpoint when it is tried again.
         origin: provenance, as `workflow.provenance.provenance` gives it.
         tracker: gets the hyperparameters at once and the training curves during the fit.
+        fitted: of a calibrated model, folder and train.json of the same model without calibration, which then is not fitted
+            again; empty where there is none.
 
     Raises:
         ValueError: where the model cannot be fitted to the data; the message names the data set and the cause.
@@ -64,14 +68,14 @@ def fit(
         TimeLimitExceeded: after `time_limit`.
     """
     kind = model_class(run.family, run.of)
-    settings = default_hyperparameters(kind) | hyperparameters
+    settings = default_hyperparameters(kind) | hyperparameters | ({"calibrate": run.calibrate} if run.calibrate else {})
     tracker.open(settings, run.columns | {"commit": origin["commit"], "config_hash": origin["config_hash"]})
     tracker.flush()
 
     checkpoint = Path(outputs.model).parent / "checkpoint.safetensors"
     sample_monitor = SampleMonitor()
     trainer = Trainer(
-        sample_monitor=sample_monitor,
+        sample_monitor=None if run.calibrate else sample_monitor,  # a calibrated model only classifies
         checkpoint=checkpoint,
         fingerprint=fingerprint(run, hyperparameters, data, code),
         on_epoch=lambda epoch, metrics: tracker.metrics({f"epoch/{name}": value for name, value in metrics.items()}, step=epoch),
@@ -79,23 +83,30 @@ def fit(
     )
     check_data(data)
     seed_everything(run.seed)
-    model = build_model(kind, hyperparameters)
+    model = new_model(run.family, run.of, hyperparameters, run.calibrate)
+    earlier = {"fit_seconds": 0.0, "fit_core_seconds": 0.0}
     with cost.stopwatch() as took, job.time_limit(time_limit):
-        model.fit(data, trainer)
+        if fitted:
+            folder, costs_of_fit = fitted
+            earlier = files.read_json(costs_of_fit)
+            model.model = load_model(folder)
+            model.calibrate(data)
+        else:
+            model.fit(data, trainer)
     # The history of a resumed training includes the time of the earlier attempts.
     seconds = max(took["seconds"], trainer.history[-1]["seconds"] if trainer.history else 0)
 
     if isinstance(model, torch.nn.Module):
         model.cpu()
-    save_model(outputs.model, model, run.family, run.of, hyperparameters, data.spec)
+    save_model(outputs.model, model, run.family, run.of, hyperparameters, data.spec, run.calibrate)
     # One row per epoch; a model that is not trained in epochs has none.
     columns = list(dict.fromkeys(name for row in trainer.history for name in row)) or ["epoch"]
     files.write_csv(outputs.history, trainer.history, columns)
     save_training_samples(sample_monitor, Path(outputs.training_samples))
     costs = {
         "parameters": cost.count_parameters(model),
-        "fit_seconds": seconds,
-        "fit_core_seconds": took["core_seconds"],
+        "fit_seconds": earlier["fit_seconds"] + seconds,
+        "fit_core_seconds": earlier["fit_core_seconds"] + took["core_seconds"],
         "peak_mb": cost.peak_megabytes(),
         "model_bytes": cost.folder_bytes(outputs.model),
     }

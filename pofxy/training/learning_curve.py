@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from pofxy.base.data import DataSpec, TrainingData
-from pofxy.base.hyperparameters import build_model, default_hyperparameters
+from pofxy.base.hyperparameters import default_hyperparameters
 from pofxy.base.prediction import predict_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.storage import files
-from pofxy.storage.models import model_class
+from pofxy.storage.models import model_class, new_model
 from pofxy.study import columns
 from pofxy.study.run import Run
 from pofxy.tracking import Tracker
@@ -125,7 +125,7 @@ def learn(
             # Train and val split are the same objects: by this, `validation_splits` knows that there is no val split.
             data = TrainingData(spec, x_subset, y_subset, x_subset, y_subset)
             seed_everything(draw)
-            model = build_model(kind, subsets.limit_steps(settings, len(index)))
+            model = new_model(run.family, run.of, subsets.limit_steps(settings, len(index)), run.calibrate)
             try:
                 model.fit(data, Trainer())
             except ValueError as error:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pofxy.base.calibration import CalibratedClassifier
 from pofxy.base.prediction import predict_batched
 
 # Calls of `predict` that are timed, and the seconds after which there are fewer.
@@ -35,8 +36,11 @@ def stopwatch() -> Iterator[dict[str, float]]:
 def count_parameters(model: Any) -> int:
     """The number of fitted numbers: a torch module's trainable parameters, or its buffers if it has none; an estimator's arrays.
 
-    A model with numbers elsewhere (in trees, in support vectors) counts them itself, in a method of this name.
+    A model with numbers elsewhere (in trees, in support vectors) counts them itself, in a method of this name. A calibrated
+    classifier has those of its correction as well.
     """
+    if isinstance(model, CalibratedClassifier):
+        return count_parameters(model.model) + model.count_correction()
     if hasattr(model, "count_parameters"):
         return int(model.count_parameters())
     if isinstance(model, torch.nn.Module):
