@@ -47,4 +47,4 @@ def code_of(script, *parts):
 
 
 def in_run(run, *names):
-    return [RESULTS / "runs" / run.key / name for name in names]
+    return [f"{RESULTS}/runs/{run.key}/{name}" for name in names]
