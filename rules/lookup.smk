@@ -10,6 +10,9 @@ TRACKED = [TRACKING / "study.json"]
 if any((TRACKING / "outbox").glob("*.json")):
     TRACKED.append(TRACKING / f"deliveries/{time.time_ns()}.json")
 
+FEATURE_NETS = {name: [run for run in RUNS if (run.dataset, run.family) == (name, "feature_net")] for name in SOURCES}
+FEATURE_NET = next((run.of for run in RUNS if run.family == "feature_net"), None)
+
 CODE_OF_REPORT = {
     "code": code_of("report.py", *dependencies.report_files()),
     "text": fingerprint.shown_text(*dependencies.shown_files()),
@@ -41,8 +44,7 @@ def samples_of_run(wildcards):
 
 def feature_nets_of_run(wildcards):
     """The nets whose features samples are compared in: the data set's own, and the weights of the standard one if the config names them."""
-    nets = [run for run in RUNS if run.family == "feature_net" and run.dataset == wildcards.dataset]
-    paths = [path for run in nets for path in in_run(run, "model")] + WEIGHTS
+    paths = [path for run in FEATURE_NETS[wildcards.dataset] for path in in_run(run, "model")] + WEIGHTS
     return paths if plan.uses_feature_net(run_of(wildcards).capabilities) else []
 
 
@@ -53,8 +55,7 @@ def images_of_others(wildcards):
 
 def code_of_evaluation(wildcards):
     """The code that an evaluation depends on, part by part: values whose part is the same are not computed again."""
-    feature_net = next((run.of for run in RUNS if run.family == "feature_net"), None)
-    return dependencies.code_of_evaluation(run_of(wildcards), feature_net) | {"evaluate": code_of("evaluate.py")}
+    return dependencies.code_of_evaluation(run_of(wildcards), FEATURE_NET) | {"evaluate": code_of("evaluate.py")}
 
 
 def print_plan():

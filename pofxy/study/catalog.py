@@ -127,6 +127,7 @@ class SectionEntry(Entry):
     metrics: tuple[str, ...] = ()
 
 
+@cache
 def models() -> dict[str, ModelEntry]:
     """Every model by name; its family is its folder below models/."""
     found: dict[str, ModelEntry] = {}
@@ -138,21 +139,25 @@ def models() -> dict[str, ModelEntry]:
     return found
 
 
+@cache
 def datasets() -> dict[str, DatasetEntry]:
     """Every data set, or kind of source, by name."""
     return {path.stem: _dataset(path) for path in _files("data/datasets/*.py")}
 
 
+@cache
 def metrics() -> dict[str, MetricEntry]:
     """Every metric by name."""
     return {path.stem: _metric(path) for path in _files("evaluation/metrics/*.py")}
 
 
+@cache
 def figures() -> dict[str, SectionEntry]:
     """Every figure of the report by name."""
     return {path.stem: _section(path) for path in _files("report/figures/*.py")}
 
 
+@cache
 def verdicts() -> dict[str, SectionEntry]:
     """Every question that the report answers in words, by name."""
     return {path.stem: _section(path) for path in _files("report/verdicts/*.py")}

@@ -19,10 +19,15 @@ def code_of_evaluation(run: Run, feature_net: str | None) -> dict[str, str]:
         By "model" and "feature_net" those of the models, and by its path below the package that of each file of a metric or
         quantity that the model gets.
     """
-    known = catalog.models()
-    nets = [known[feature_net].path] if feature_net and uses_feature_net(run.capabilities) else []
-    own = {"model": fingerprint.fingerprint(*model_files(run)), "feature_net": fingerprint.fingerprint(*nets)}
-    return own | _code_of_quantities(run.capabilities)
+    net = feature_net if uses_feature_net(run.capabilities) else None
+    return dict(_code_of_evaluation(tuple(model_files(run)), run.capabilities, net))
+
+
+@cache
+def _code_of_evaluation(model: tuple[Path, ...], capabilities: tuple[str, ...], feature_net: str | None) -> dict[str, str]:
+    nets = [catalog.models()[feature_net].path] if feature_net else []
+    own = {"model": fingerprint.fingerprint(*model), "feature_net": fingerprint.fingerprint(*nets)}
+    return own | _code_of_quantities(capabilities)
 
 
 def model_files(run: Run) -> list[Path]:

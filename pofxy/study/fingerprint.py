@@ -7,6 +7,8 @@ is sent to MLflow) and `workflow` (logs, progress, cost, provenance). Standard l
 
 import ast
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -36,29 +38,49 @@ def shown_text(*paths: Path) -> str:
 
 def closure(*paths: Path, without: tuple[str, ...] = NOT_IN_RESULTS) -> list[Path]:
     """These files and the files of the package that they import, however far, but for those of some packages."""
-    left_out = [source.PACKAGE / name for name in without]
     found: set[Path] = set()
     waiting = [Path(path).resolve() for path in paths]
     while waiting:
         path = waiting.pop()
-        if path not in found and not any(folder in path.parents for folder in left_out):
+        if path not in found and _folder(path) not in without:
             found.add(path)
             waiting.extend(source.imports(path))
-    return sorted(found)
+    return sorted(found, key=lambda path: path.parts)
 
 
 @cache
 def code_digest(path: Path) -> str:
     """The digest of one file's syntax tree without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))  # a tree of its own, which is changed here
-    for node in ast.walk(tree):
+    tree = source.tree(path)
+    with _without_docstrings(tree):
+        return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()
+
+
+@contextmanager
+def _without_docstrings(tree: ast.Module) -> Iterator[None]:
+    """Takes the docstrings out of a tree for a while: it is shared with all that reads the file."""
+    whole = []
+    for node in source.statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()
+                whole.append((node, node.body))
+    for node, body in whole:
+        node.body = body[1:]
+    try:
+        yield
+    finally:
+        for node, body in whole:
+            node.body = body
 
 
+@cache
+def _folder(path: Path) -> str:
+    """The folder of the package that a file lies in, "" for a file elsewhere."""
+    return path.relative_to(source.PACKAGE).parts[0] if source.PACKAGE in path.parents else ""
+
+
+@cache
 def _name(path: Path) -> str:
     """A file's name that is the same in every checkout."""
     path = path.resolve()
