@@ -1,7 +1,7 @@
 """The one process of a run of the workflow that sends to MLflow: it imports MLflow once.
 
-It sends what waits in the outbox every few seconds, and at once where a job asks (`tracking.deliver`): a connection is a question,
-answered with one line. It ends when the workflow ends (`companion`); what then still waits, the next run sends.
+It sends what waits in the outbox every few seconds, and at once where a job asks (`tracking.deliver`): a connection is a
+question, answered with one line. It ends when the workflow ends (`companion`); what then still waits, the next run sends.
 """
 
 import contextlib
