@@ -12,8 +12,6 @@ from pofxy.evaluation.quantity import NotApplicable, inpainting_passes, n_probe_
 
 # Train rows that a probe may learn from, and that a classifier of samples may see besides.
 MAX_TRAIN_ROWS = 10_000
-# More of them would move a probe of some hundred images by little.
-TRAIN_ROWS_PER_IMAGE = 10
 
 
 @quantity(kept=False)
@@ -70,18 +68,6 @@ def x_train_subset(x_train: Tensor) -> Tensor:
 def y_train_subset(x_train: Tensor, y_train: Tensor) -> Tensor:
     """Their labels, (M',)."""
     return y_train[_train_rows(len(x_train))]
-
-
-@quantity(kept=False)
-def x_train_probe(model: Model, spec: DataSpec, x_train_subset: Tensor) -> Tensor:
-    """The train rows that a probe calls the model on, (R, ...): ten for each test image that the rule allows."""
-    return x_train_subset[: TRAIN_ROWS_PER_IMAGE * n_probe_images(prediction_passes(model, spec))]
-
-
-@quantity(kept=False)
-def y_train_probe(y_train_subset: Tensor, x_train_probe: Tensor) -> Tensor:
-    """Their labels, (R,)."""
-    return y_train_subset[: len(x_train_probe)]
 
 
 @quantity(kept=False)

@@ -29,6 +29,9 @@ from pofxy.evaluation.quantity import ProbeResult, fixed_generator, quantity
 # Labels for each class, before all of them.
 FEW = (1, 10)
 DRAWS = 5
+# Train rows that are used: more of them would move a probe of so few numbers by little. They are as many for every model, because
+# the places of the curve are numbers of labels.
+MAX_ROWS = 5000
 # Steps of the softmax regression at most; a probe that still moves then is not sharper for more of them.
 STEPS = 200
 
@@ -39,15 +42,16 @@ def latent_probe(
     x_probe: Tensor,
     y_probe: Tensor,
     latents: Tensor,
-    x_train_probe: Tensor,
-    y_train_probe: Tensor,
+    x_train_subset: Tensor,
+    y_train_subset: Tensor,
 ) -> ProbeResult:
     """Where every probe is right, by the number of labels for each class; x_probe (P, ...), y_probe (P,)."""
+    x_train = x_train_subset[:MAX_ROWS]
     y = y_probe.numpy()
-    y_train = y_train_probe.numpy()
-    encoded = predict_batched(model, "encode", x_train_probe), latents[: len(x_probe)]
+    y_train = y_train_subset[:MAX_ROWS].numpy()
+    encoded = predict_batched(model, "encode", x_train), latents[: len(x_probe)]
     own = [rows.flatten(1).float().numpy() for rows in encoded]  # (M, Z), (P, Z)
-    pixels = [rows.flatten(1).float().numpy() for rows in (x_train_probe, x_probe)]  # (M, D), (P, D)
+    pixels = [rows.flatten(1).float().numpy() for rows in (x_train, x_probe)]  # (M, D), (P, D)
     components = PCA(min(own[0].shape[1], *pixels[0].shape), random_state=0).fit(pixels[0])
     draws = _labelled(y_train)
     values = []  # four of (N, places)
