@@ -3,10 +3,8 @@ rule evaluate:
         model=RUN / "model",
         samples=samples_of_run,
         feature_net=feature_nets_of_run,
-        test=multiext(str(DATA / "test_"), "x.npy", "y.npy"),
-        train=multiext(str(DATA / "train_"), "x.npy", "y.npy"),
+        data=multiext(f"{DATA}/", "spec.json", "test_x.npy", "test_y.npy", "train_x.npy", "train_y.npy"),
         others=images_of_others,
-        spec=DATA / "spec.json",
     output:
         scores=RUN / "scores.csv",
         curves=RUN / "curves.csv",

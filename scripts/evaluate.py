@@ -1,6 +1,6 @@
 """Scores one fitted model on the test split, by which nothing is chosen."""
 
-from pofxy.workflow.job import job
+from pofxy.workflow.job import job, time_limit
 
 with job(snakemake, "evaluate"):
     from pofxy import tracking
@@ -8,14 +8,14 @@ with job(snakemake, "evaluate"):
     from pofxy.evaluation.facts import open_facts
     from pofxy.evaluation.graph import Graph
     from pofxy.evaluation.kept_values import KeptValues
-    from pofxy.workflow.job import time_limit
 
     given, params, results = snakemake.input, snakemake.params, snakemake.config["results"]
+    spec, *splits = given.data
     facts = open_facts(
         model=given.model,
-        spec=given.spec,
-        test=given.test,
-        train=given.train,
+        spec=spec,
+        test=splits[:2],
+        train=splits[2:],
         samples=given.samples,
         feature_net=given.feature_net,
         others=given.others,

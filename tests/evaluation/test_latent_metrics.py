@@ -57,10 +57,15 @@ def blobs(rng):
     return make
 
 
+def probe_latents(model, x, y, x_train, y_train):
+    """The latent probes with all test images."""
+    return latent_probe.latent_probe(model, x, y, predict_batched(model, "encode", x), x_train, y_train)
+
+
 def test_latents_that_are_the_class_need_one_label_per_class(labeled_images):
     x, y, x_train, y_train = labeled_images()
     one_hot = Encoder(lambda x: torch.nn.functional.one_hot((x[:, 0, 0, 0] * 3).round().long(), 4))
-    probe = latent_probe.latent_probe(one_hot, x, y, x_train, y_train)
+    probe = probe_latents(one_hot, x, y, x_train, y_train)
     assert probe.values.shape == (60, 4, 3) and probe.places == (1, 10, 50) and len(probe.conditions) == 4
     assert probe.values[:, :2].eq(1).all()
     assert probe.values[:, 2:].mean() < 0.8, "principal components of the pixels carry less information"
@@ -69,7 +74,7 @@ def test_latents_that_are_the_class_need_one_label_per_class(labeled_images):
 
 def test_latents_of_noise_reach_chance(labeled_images):
     x, y, x_train, y_train = labeled_images(2060)
-    values = latent_probe.latent_probe(Encoder(lambda x: x[:, 0, 3:].flatten(1)), x, y, x_train, y_train).values.numpy()
+    values = probe_latents(Encoder(lambda x: x[:, 0, 3:].flatten(1)), x, y, x_train, y_train).values.numpy()
     assert linear_probe(values).mean() == pytest.approx(0.25, abs=0.08)
     assert latent_knn_accuracy(values).mean() == pytest.approx(0.25, abs=0.08)
     assert set(np.unique((values[:, :, :2] * 5).round(4))) <= {0, 1, 2, 3, 4, 5}, "shares of five draws"
@@ -83,7 +88,7 @@ def test_probes_with_all_labels_are_those_of_scikit_learn_on_latents_and_compone
 
     x, y, x_train, y_train = labeled_images(1060)
     encoder = Encoder(lambda x: 7 * x[:, 0, :2].flatten(1))
-    values = latent_probe.latent_probe(encoder, x, y, x_train, y_train).values
+    values = probe_latents(encoder, x, y, x_train, y_train).values
     pca = PCA(12, svd_solver="full").fit(x_train.flatten(1).numpy())
     latents = [encoder.encode(rows).numpy() for rows in (x_train, x)]
     components = [pca.transform(rows.flatten(1).numpy()) for rows in (x_train, x)]
@@ -113,7 +118,7 @@ def test_probes_accept_tables_and_long_latents():
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(60, 3, generator=generator)
     y = torch.arange(60) % 2
-    probe = latent_probe.latent_probe(Encoder(lambda x: x.repeat(1, 5)), x[:20], y[:20], x[20:], y[20:])
+    probe = probe_latents(Encoder(lambda x: x.repeat(1, 5)), x[:20], y[:20], x[20:], y[20:])
     assert probe.values.shape == (20, 4, 3) and probe.values.isfinite().all()
 
 
@@ -124,7 +129,7 @@ def test_probes_leave_the_mode_of_a_module_as_it_is(labeled_images):
     net.train()
     x, y, x_train, y_train = labeled_images()
     assert not predict_batched(net, "encode", x).requires_grad
-    latent_probe.latent_probe(net, x, y, x_train, y_train)
+    probe_latents(net, x, y, x_train, y_train)
     assert net.training
 
 

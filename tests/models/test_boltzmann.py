@@ -127,7 +127,7 @@ def test_annealed_importance_sampling_estimates_the_normalizer(kind, fitted):
     model = fitted(kind)
     exact = float(exact_log_joint(model).flatten().logsumexp(0))
     seed_everything(1)
-    estimate = ais.anneal(model, images(50, seed=3)[0], temperatures=300, burn_in=50)
+    estimate = ais.anneal(model, images(50, seed=3)[0], temperatures=(300,), burn_in=50)
     assert estimate.agrees and estimate.effective_chains > 20
     assert estimate.log_z == pytest.approx(exact, abs=4 * estimate.standard_error)
 

@@ -166,10 +166,9 @@ def test_the_catalog_reads_what_the_class_says(name):
 def test_the_chain_leads_from_capabilities_and_facts_to_the_metric():
     chains = {name: [catalog.chain(part) for part in entry.dependencies] for name, entry in catalog.metrics().items()}
     log_joint = "log_joint(model.log_joint, x)?"
-    assert chains["accuracy"] == [f"predict(model.predict, x, {log_joint})", "y"]
-    assert chains["auroc"][0] == (
-        f"class_scores(model.predict_proba|decision_function, x, predict_proba(model.predict_proba, x, {log_joint})?)"
-    )
+    probabilities = f"predict_proba(model.predict_proba, x, {log_joint})?"
+    assert chains["accuracy"] == [f"predict(model.predict, x, {probabilities})", "y"]
+    assert chains["auroc"][0] == f"class_scores(model.predict_proba|decision_function, x, {probabilities})"
     assert chains["sharpness"] == ["sample_pixels(model.sample, samples)", "test_pixels(x, seed, samples?)"]
 
 

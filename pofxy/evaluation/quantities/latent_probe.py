@@ -24,12 +24,13 @@ from torch import Tensor
 
 from pofxy.base.capabilities import SupportsEncode
 from pofxy.base.prediction import predict_batched
-from pofxy.evaluation.quantity import ProbeResult, fixed_generator, quantity
+from pofxy.evaluation.quantity import MAX_PROBE_IMAGES, ProbeResult, fixed_generator, quantity
 
 # Labels for each class, before all of them.
 FEW = (1, 10)
 DRAWS = 5
-# Train rows that are used: more of them would move a probe of so few numbers by little.
+# Train rows that are used: more of them would move a probe of so few numbers by little. They are as many for every model, because
+# the places of the curve are numbers of labels.
 MAX_ROWS = 5000
 # Steps of the softmax regression at most; a probe that still moves then is not sharper for more of them.
 STEPS = 200
@@ -38,19 +39,19 @@ STEPS = 200
 @quantity(rows="test", curve="latent_probe", unit="accuracy")
 def latent_probe(
     model: SupportsEncode,
-    x_probe: Tensor,
-    y_probe: Tensor,
+    x: Tensor,
+    y: Tensor,
     latents: Tensor,
     x_train_subset: Tensor,
     y_train_subset: Tensor,
 ) -> ProbeResult:
-    """Where every probe is right, by the number of labels for each class; x_probe (P, ...), y_probe (P,)."""
+    """Where every probe is right, by the number of labels for each class, for the first test images; x (N, ...), y (N,)."""
     x_train = x_train_subset[:MAX_ROWS]
-    y = y_probe.numpy()
+    y_test = y[:MAX_PROBE_IMAGES].numpy()
     y_train = y_train_subset[:MAX_ROWS].numpy()
-    encoded = predict_batched(model, "encode", x_train), latents[: len(x_probe)]
+    encoded = predict_batched(model, "encode", x_train), latents[:MAX_PROBE_IMAGES]
     own = [rows.flatten(1).float().numpy() for rows in encoded]  # (M, Z), (P, Z)
-    pixels = [rows.flatten(1).float().numpy() for rows in (x_train, x_probe)]  # (M, D), (P, D)
+    pixels = [rows.flatten(1).float().numpy() for rows in (x_train, x[:MAX_PROBE_IMAGES])]  # (M, D), (P, D)
     components = PCA(min(own[0].shape[1], *pixels[0].shape), random_state=0).fit(pixels[0])
     draws = _labelled(y_train)
     values = []  # four of (N, places)
@@ -60,7 +61,9 @@ def latent_probe(
             (_linear_probe, (train - mean) / scale, (test - mean) / scale),
             (_neighbors, train, test),
         ):
-            shares = [np.mean([probe(known[rows], y_train[rows], asked) == y for rows in sets], 0) for sets in draws.values()]
+            shares = [
+                np.mean([probe(known[rows], y_train[rows], asked) == y_test for rows in sets], 0) for sets in draws.values()
+            ]
             values.append(np.stack(shares, 1))  # (N,) for each place -> (N, places)
     conditions = ("linear probe", "k-NN", "PCA, linear probe", "PCA, k-NN")
     return ProbeResult(torch.from_numpy(np.stack(values, 1)).float(), conditions, tuple(draws))

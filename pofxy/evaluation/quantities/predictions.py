@@ -10,6 +10,7 @@ from pofxy.base.capabilities import (
     SupportsPredictProba,
     SupportsReconstruct,
 )
+from pofxy.base.classifiers import ProbabilisticClassifierMixin
 from pofxy.base.prediction import predict_batched
 from pofxy.evaluation.quantity import quantity
 
@@ -21,9 +22,11 @@ def log_joint(model: SupportsLogJoint, x: Tensor) -> Tensor:
 
 
 @quantity(rows="test")
-def predict(model: SupportsPredict, x: Tensor, log_joint: Tensor | None = None) -> Tensor:
+def predict(model: SupportsPredict, x: Tensor, predict_proba: Tensor | None = None) -> Tensor:
     """The label of each test image, (N,)."""
-    return predict_batched(model, "predict", x) if log_joint is None else bayes.posterior(log_joint).argmax(1)
+    if predict_proba is not None and isinstance(model, ProbabilisticClassifierMixin):
+        return predict_proba.argmax(1)
+    return predict_batched(model, "predict", x)
 
 
 @quantity(rows="test")
