@@ -31,7 +31,7 @@ def time_limit_of_model(wildcards):
 def fitted_model_of_run(wildcards):
     """Of a calibrated model, the same model without calibration, where the study has it: the model is not fitted again."""
     run = run_of(wildcards)
-    name = plan.uncalibrated(config, run.model)
+    name = plan.uncalibrated(config["settings"], run.model, dict.fromkeys(run.model for run in RUNS))
     return in_run(RUN_OF[run.dataset, name, str(run.seed)], "model", "train.json") if name else []
 
 
