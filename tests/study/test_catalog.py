@@ -119,10 +119,8 @@ def test_a_calibrated_variant_only_classifies_and_has_no_learning_curve_of_its_o
     config = checked(tmp_path, models=["lenet", "net", "bayes"], settings=settings)
     runs = {run.model: run for run in plan.runs(config)}
     assert set(runs) == {"lenet", "net", "bayes"}, "no model is sampled, so no feature net is needed"
-    assert (
-        runs["net"].capabilities == ("predict", "decision_function", "predict_proba")
+    assert runs["net"].capabilities == ("predict", "decision_function", "predict_proba")
     assert runs["net"].calibrate == "temperature"
-    )
     assert runs["bayes"].capabilities == ("predict", "predict_proba") and runs["lenet"].calibrate == ""
     assert plan.hyperparameters(config, "net") == {"steps": 9}
     assert [name for name, run in runs.items() if plan.learns(config, run)] == ["lenet"]

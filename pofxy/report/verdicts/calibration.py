@@ -2,8 +2,6 @@
 
 import math
 
-import pandas as pd
-
 from pofxy.report.comparison import advantage, one_each
 from pofxy.report.significance import Z
 from pofxy.report.study import Study
@@ -49,10 +47,10 @@ def calibrated_pairs(study: Study, dataset: str) -> list[tuple[str, str]]:
 def change(study: Study, dataset: str, before: str, after: str, metric: str) -> str:
     """A clause: the score of both models, and whether they differ beyond chance; "" where one of them has no score."""
     scores = study.test_summary(dataset)
-    rows = one_each(scores[scores["metric"] == metric]).set_index("model", drop=False)
-    if before not in rows.index or after not in rows.index:
+    row_of = {row["model"]: row for _, row in one_each(scores[scores["metric"] == metric]).iterrows()}
+    if before not in row_of or after not in row_of:
         return ""
-    pair = [pd.Series(rows.loc[model]) for model in (before, after)]
+    pair = [row_of[before], row_of[after]]
     places = decimals([row["value"] for row in pair])
     texts = []
     for row in pair:
