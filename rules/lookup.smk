@@ -10,6 +10,7 @@ TRACKED = [TRACKING / "study.json"]
 if any((TRACKING / "outbox").glob("*.json")):
     TRACKED.append(TRACKING / f"deliveries/{time.time_ns()}.json")
 
+STUDIED = tuple(dict.fromkeys(run.model for run in RUNS))
 CODE_OF_REPORT = {
     "code": code_of("report.py", *dependencies.report_files()),
     "text": fingerprint.shown_text(*dependencies.shown_files()),
@@ -31,7 +32,7 @@ def time_limit_of_model(wildcards):
 def fitted_model_of_run(wildcards):
     """Of a calibrated model, the same model without calibration, where the study has it: the model is not fitted again."""
     run = run_of(wildcards)
-    name = plan.uncalibrated(config["settings"], run.model, dict.fromkeys(run.model for run in RUNS))
+    name = plan.uncalibrated(config["settings"], run.model, STUDIED)
     return in_run(RUN_OF[run.dataset, name, str(run.seed)], "model", "train.json") if name else []
 
 

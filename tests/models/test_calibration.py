@@ -1,7 +1,6 @@
-"""Calibrated classifiers: the contract of every model's calibrated variant, and what temperature and isotonic regression do."""
+"""Calibrated classifiers: what temperature and isotonic regression do, and how they are saved. Their contract: test_models."""
 
 import json
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 from torch.nn import functional
 
-from contract import MODELS, SMALL, fitted_once, made_data, specification
+from contract import MODELS, SMALL, calibrated_once, fitted_once, made_data, specification
 from pofxy.base import calibration
 from pofxy.base.calibration import TemperatureScaling, calibrated, isotonic_regression
 from pofxy.base.classifiers import LogitsClassifierMixin, ProbabilisticClassifierMixin
@@ -20,7 +19,6 @@ from pofxy.base.data import TrainingData, validation_splits
 from pofxy.base.hyperparameters import default_hyperparameters
 from pofxy.base.prediction import predict_batched
 from pofxy.base.seeding import seed_everything
-from pofxy.base.tags import tags_of
 from pofxy.evaluation.metrics.expected_calibration_error import expected_calibration_error
 from pofxy.storage.files import FileError, read_json
 from pofxy.storage.models import load_model, model_class, new_model, save_model
@@ -28,59 +26,17 @@ from pofxy.study import catalog, fingerprint
 from pofxy.study.run import Run
 from pofxy.training import fit
 from pofxy.training.trainer import Trainer
-from pofxy.workflow import cost
 
 SCHEMA = Path(__file__).resolve().parents[2] / "config/schema.yaml"
 METHODS = yaml.safe_load(SCHEMA.read_text())["properties"]["settings"]["additionalProperties"]["properties"]["calibrate"]["enum"]
-CALIBRATED = [name for name, entry in MODELS.items() if not catalog.why_not_calibrated(entry)]
 every = pytest.mark.parametrize("method", METHODS)
 
 
-def having_probabilities(*names):
-    return pytest.mark.parametrize("name", names or CALIBRATED)
+def models(*names):
+    return pytest.mark.parametrize("name", names)
 
 
-def calibrated_once(name, method):
-    """The calibrated variant of the model that `fitted_once` gives, and its data; that model is not changed."""
-    model, data = fitted_once(name)
-    variant = calibrated(deepcopy(model), method)
-    variant.calibrate(data)
-    return variant, data
-
-
-@every
-@having_probabilities()
-def test_a_calibrated_variant_is_a_classifier_and_nothing_else(name, method):
-    variant, data = calibrated_once(name, method)
-    able = catalog.calibrated_capabilities(MODELS[name], method)
-    assert set(able) == {each for each in catalog.capabilities() if callable(getattr(variant, each, None))}
-    assert tags_of(variant).images_only == MODELS[name].tags.images_only
-    seed_everything(0)
-    probability = predict_batched(variant, "predict_proba", data.x_val)
-    assert probability.shape == (30, 3) and (probability >= 0).all()
-    assert method == "temperature" or (probability > 0).all()
-    torch.testing.assert_close(probability.sum(1), torch.ones(30, dtype=probability.dtype), atol=1e-5, rtol=0)
-    seed_everything(0)
-    labels = predict_batched(variant, "predict", data.x_val)
-    assert labels.dtype == torch.int64 and torch.equal(probability.argmax(1), labels)
-    if "decision_function" in able:
-        scores = predict_batched(variant, "decision_function", data.x_val)
-        torch.testing.assert_close(scores.softmax(1), probability, atol=1e-5, rtol=1e-4)
-    assert cost.count_parameters(variant) > cost.count_parameters(variant.model)
-
-
-@having_probabilities()
-def test_the_scores_of_a_temperature_are_those_of_the_models_own_probabilities(name):
-    """At a temperature of 1 nothing changes."""
-    model, data = fitted_once(name)
-    seed_everything(0)
-    own = predict_batched(model, "predict_proba", data.x_val)
-    seed_everything(0)
-    unscaled = predict_batched(calibrated(model, "temperature"), "predict_proba", data.x_val)
-    torch.testing.assert_close(unscaled, own, atol=1e-5, rtol=1e-4)
-
-
-@having_probabilities("random_forest", "gaussian_naive_bayes", "lenet")
+@models("random_forest", "gaussian_naive_bayes", "lenet")
 def test_a_temperature_changes_no_label(name):
     variant, data = calibrated_once(name, "temperature")
     assert variant.temperature != 1
@@ -89,7 +45,7 @@ def test_a_temperature_changes_no_label(name):
 
 
 @every
-@having_probabilities("random_forest", "logistic_regression", "gaussian_naive_bayes", "lenet")
+@models("random_forest", "logistic_regression", "gaussian_naive_bayes", "lenet")
 def test_it_is_saved_and_loaded_bit_for_bit(name, method, tmp_path):
     variant, data = calibrated_once(name, method)
     settings = {key: value for key, value in SMALL.items() if key in MODELS[name].parameters}
@@ -220,7 +176,7 @@ def test_isotonic_calibration_keeps_the_order_where_its_steps_are_flat():
 
 
 @every
-@having_probabilities("random_forest", "lenet")
+@models("random_forest", "lenet")
 def test_the_model_is_fitted_as_without_calibration(name, method):
     """The same seed gives the same model."""
     model, data = fitted_once(name)
