@@ -12,7 +12,7 @@ if any((TRACKING / "outbox").glob("*.json")):
 
 FEATURE_NETS = {name: [run for run in RUNS if (run.dataset, run.family) == (name, "feature_net")] for name in SOURCES}
 FEATURE_NET = next((run.of for run in RUNS if run.family == "feature_net"), None)
-
+STUDIED = tuple(dict.fromkeys(run.model for run in RUNS))
 CODE_OF_REPORT = {
     "code": code_of("report.py", *dependencies.report_files()),
     "text": fingerprint.shown_text(*dependencies.shown_files()),
@@ -34,7 +34,7 @@ def time_limit_of_model(wildcards):
 def fitted_model_of_run(wildcards):
     """Of a calibrated model, the same model without calibration, where the study has it: the model is not fitted again."""
     run = run_of(wildcards)
-    name = plan.uncalibrated(config, run.model)
+    name = plan.uncalibrated(config["settings"], run.model, STUDIED)
     return in_run(RUN_OF[run.dataset, name, str(run.seed)], "model", "train.json") if name else []
 
 

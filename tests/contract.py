@@ -1,11 +1,13 @@
 """What the tests of the contract of all models share: the models, small data, small budgets, and fits that are done once."""
 
+from copy import deepcopy
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
+from pofxy.base.calibration import calibrated
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import build_model
 from pofxy.base.seeding import seed_everything
@@ -89,6 +91,14 @@ def fitted_once(name):
 def _fitted_once(name):
     data = known_data() if MODELS[name].tags.needs_known_distribution else made_data(specification())
     return fitted(MODELS[name], data), data
+
+
+def calibrated_once(name, method):
+    """The calibrated variant of the model that `fitted_once` gives, and its data; that model is not changed."""
+    model, data = fitted_once(name)
+    variant = calibrated(deepcopy(model), method)
+    variant.calibrate(data)
+    return variant, data
 
 
 def having(capability, of_any_data=False):

@@ -8,10 +8,11 @@ and s its scores: `decision_function`, else log p(x, y) of a generative classifi
 rule), else log p. Temperature scaling has one parameter and changes no predicted label. Isotonic regression corrects any monotone
 error, one class against the rest; it needs more images, and may change labels.
 
-n val images cannot show that a probability is much below 1 / n. Three rules follow, with e = 1 / (n + 1). A probability counts as
-e / K at least before its logarithm is taken. T is never so low that the mean confidence on val is above (n + 1) / (n + 2), the
-accuracy by Laplace's rule of succession where all of val is right: there the log loss alone has no best T. Isotonic regression
-gives (1 - e) p'(y | x) + e (p_y + 1 / K) / 2: never 0, and in the model's own order where f_y is constant.
+n val images cannot show that a probability is much below e = 1 / (n + 1). Three rules follow. A probability of 0, as forests and
+trees give it, counts as e / K before its logarithm is taken, or as the smallest positive one on val if that is less. T is never
+so low that the mean confidence on val is above (n + 1) / (n + 2), the accuracy by Laplace's rule of succession where all of val
+is classified right: there the log loss alone has no best T. Isotonic regression gives (1 - e) p'(y | x) + e (p_y + 1 / K) / 2,
+which is never 0, and in the model's own order where f_y is constant.
 
 Reference: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017,
 https://arxiv.org/abs/1706.04599 (temperature). B. Zadrozny, C. Elkan, "Transforming classifier scores into accurate multiclass
@@ -44,8 +45,8 @@ class CalibratedClassifier(nn.Module):
     """A classifier with corrected probabilities. It only classifies: the model's other capabilities are not passed on.
 
     A subclass has `scores(x)` (N, K), what is corrected; `fit_correction(scores, y)`, on images that the model was not fitted to;
-    `count_correction()`, how many numbers were fitted; and `correction()` and `load_correction(correction)`, these numbers as a nest
-    of lists, numbers and tensors.
+    `correction()` and `load_correction(correction)`, the fitted numbers as a nest of lists, numbers and tensors; and
+    `count_correction()`, how many they are.
 
     Args:
         model: with `predict` and `predict_proba`; `fit` fits it, `calibrate` takes it as it is.
@@ -118,7 +119,8 @@ class TemperatureScaling(CalibratedClassifier):
         """
         n, classes = scores.shape
         if not hasattr(self.model, "decision_function") and not hasattr(self.model, "log_joint"):
-            self.floor = -math.log((n + 1) * classes)
+            smallest = float(scores[scores.isfinite()].min())
+            self.floor = min(smallest, -math.log((n + 1) * classes))
         scores = scores.double().clamp(min=self.floor)
         # A class with probability 0 would make every temperature infinitely bad.
         scores = (scores - scores.amax(1, keepdim=True)).clamp(min=LOWEST_SCORE)

@@ -1,6 +1,7 @@
 """From the config to runs: what a study is going to do. Standard library only."""
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -181,20 +182,24 @@ def hyperparameters(config: dict, model: str) -> dict:
     return {key: value for key, value in config.get("settings", {}).get(model, {}).items() if key not in RESERVED}
 
 
-def uncalibrated(config: dict, model: str) -> str | None:
-    """The model of the study that differs from a calibrated one in `calibrate` alone: its fit is the same and is not repeated.
+def uncalibrated(settings: dict, model: str, models: Iterable[str]) -> str | None:
+    """The model that differs from a calibrated one in `calibrate` alone: its fit is the same.
+
+    Args:
+        settings: of the config.
+        model: name of a model.
+        models: names of the models to choose from.
 
     Returns:
-        Its name; None where the study has no such model, or `model` is not calibrated.
+        Its name; None where there is none, or `model` is not calibrated.
     """
-    settings = config.get("settings", {})
-    if not settings.get(model, {}).get("calibrate"):
-        return None
 
     def fit_of(name: str) -> tuple[str, dict]:
-        return settings.get(name, {}).get("of", name), hyperparameters(config, name)
+        return settings.get(name, {}).get("of", name), hyperparameters({"settings": settings}, name)
 
-    plain = (name for name in model_names(config) if not settings.get(name, {}).get("calibrate"))
+    if not settings.get(model, {}).get("calibrate"):
+        return None
+    plain = (name for name in models if not settings.get(name, {}).get("calibrate"))
     return next((name for name in plain if fit_of(name) == fit_of(model)), None)
 
 

@@ -85,11 +85,12 @@ def fit(
     seed_everything(run.seed)
     model = new_model(run.family, run.of, hyperparameters, run.calibrate)
     earlier = {"fit_seconds": 0.0, "fit_core_seconds": 0.0}
+    if fitted:
+        folder, costs_of_fit = fitted
+        earlier = files.read_json(costs_of_fit)
+        model.model = load_model(folder)
     with cost.stopwatch() as took, job.time_limit(time_limit):
         if fitted:
-            folder, costs_of_fit = fitted
-            earlier = files.read_json(costs_of_fit)
-            model.model = load_model(folder)
             model.calibrate(data)
         else:
             model.fit(data, trainer)

@@ -16,6 +16,7 @@ from contract import (
     THREE_PIXELS,
     WITH_STEPS,
     budget,
+    calibrated_once,
     fitted,
     fitted_once,
     fitted_to_three_pixels,
@@ -26,6 +27,7 @@ from contract import (
     table_specification,
 )
 from pofxy.base.bayes import BayesRuleBoundMixin
+from pofxy.base.calibration import calibrated
 from pofxy.base.data import DataSpec, TrainingData, check_data
 from pofxy.base.hyperparameters import default_hyperparameters
 from pofxy.base.prediction import evaluation_mode, inference, predict_batched, sample_batched
@@ -37,6 +39,8 @@ from pofxy.study import catalog
 from pofxy.training.sample_monitor import SampleMonitor
 from pofxy.training.trainer import Trainer
 from pofxy.workflow import cost
+
+CALIBRATED = pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if not catalog.why_not_calibrated(entry)])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -79,6 +83,38 @@ def test_predict_proba_is_a_distribution_that_predict_agrees_with(name):
     assert probability.shape == (30, data.spec.classes) and (probability >= 0).all()
     torch.testing.assert_close(probability.sum(1), torch.ones(30, dtype=probability.dtype), atol=1e-5, rtol=0)
     assert torch.equal(probability.argmax(1), predict_batched(model, "predict", data.x_val))
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+@CALIBRATED
+def test_a_calibrated_variant_is_a_classifier_and_nothing_else(name, method):
+    variant, data = calibrated_once(name, method)
+    able = catalog.calibrated_capabilities(MODELS[name], method)
+    assert set(able) == {each for each in catalog.capabilities() if callable(getattr(variant, each, None))}
+    assert tags_of(variant).images_only == MODELS[name].tags.images_only
+    seed_everything(0)
+    probability = predict_batched(variant, "predict_proba", data.x_val)
+    assert probability.shape == (30, 3) and (probability >= 0).all()
+    assert method == "temperature" or (probability > 0).all()
+    torch.testing.assert_close(probability.sum(1), torch.ones(30, dtype=probability.dtype), atol=1e-5, rtol=0)
+    seed_everything(0)
+    labels = predict_batched(variant, "predict", data.x_val)
+    assert labels.dtype == torch.int64 and torch.equal(probability.argmax(1), labels)
+    if "decision_function" in able:
+        scores = predict_batched(variant, "decision_function", data.x_val)
+        torch.testing.assert_close(scores.softmax(1), probability, atol=1e-5, rtol=1e-4)
+    assert cost.count_parameters(variant) > cost.count_parameters(variant.model)
+
+
+@CALIBRATED
+def test_the_scores_of_a_temperature_are_those_of_the_models_own_probabilities(name):
+    """At a temperature of 1 nothing changes."""
+    model, data = fitted_once(name)
+    seed_everything(0)
+    own = predict_batched(model, "predict_proba", data.x_val)
+    seed_everything(0)
+    unscaled = predict_batched(calibrated(model, "temperature"), "predict_proba", data.x_val)
+    torch.testing.assert_close(unscaled, own, atol=1e-5, rtol=1e-4)
 
 
 @having("decision_function")

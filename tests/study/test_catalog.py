@@ -20,6 +20,7 @@ HEAVY = {"torch", "torchvision", "mlflow", "sklearn", "scipy", "matplotlib", "sa
 
 
 CONFIG = {"study": "s", "datasets": ["digits"]}
+MODELS = catalog.models()
 
 
 def checked(tmp_path, text="", **config):
@@ -47,6 +48,18 @@ def checked(tmp_path, text="", **config):
         ({"settings": {"vae": {"threads": 0}}}, "settings.vae.threads: 0 is not valid: a whole number of threads"),
         ({"settings": {"mine": {"of": "vea"}}}, "settings.mine: unknown model 'vea'; did you mean 'vae'?"),
         ({"settings": {"lenet": {"of": "vae"}}}, "settings.lenet: a variant needs a name of its own"),
+        (
+            {"settings": {"mine": {"of": "lenet", "calibrate": "platt"}}},
+            "settings.mine.calibrate: 'platt' is not valid: how its probabilities are calibrated on val, 'temperature' or",
+        ),
+        (
+            {"settings": {"mine": {"of": "linear_svm", "calibrate": "isotonic"}}},
+            "settings.mine.calibrate: linear_svm cannot be calibrated: it has no predict_proba",
+        ),
+        (
+            {"settings": {"oracle": {"calibrate": "isotonic"}}},
+            "settings.oracle.calibrate: oracle cannot be calibrated: it is no discriminative or generative model",
+        ),
         ({"models": ["vae"], "exclude": ["vae"]}, "models: nothing is left to train after 'exclude'"),
         ({"study": "a b"}, "study: 'a b' is not valid"),
         ({"split": {"test": 2}}, "split.test: 2 is not valid: the share for test"),
@@ -96,6 +109,37 @@ def test_names_lists_variants_and_seeds_make_the_runs(tmp_path):
 def test_without_a_sampler_there_is_no_feature_net_and_no_reference(tmp_path):
     runs = plan.runs(checked(tmp_path, models=["lenet", "logistic_regression"]))
     assert {run.family for run in runs} == {"discriminative"}
+
+
+def test_a_calibrated_variant_only_classifies_and_has_no_learning_curve_of_its_own(tmp_path):
+    settings = {
+        "net": {"of": "lenet", "steps": 9, "calibrate": "temperature"},
+        "bayes": {"of": "gaussian_naive_bayes", "calibrate": "isotonic"},
+    }
+    config = checked(tmp_path, models=["lenet", "net", "bayes"], settings=settings)
+    runs = {run.model: run for run in plan.runs(config)}
+    assert set(runs) == {"lenet", "net", "bayes"}, "no model is sampled, so no feature net is needed"
+    assert runs["net"].capabilities == ("predict", "decision_function", "predict_proba")
+    assert runs["net"].calibrate == "temperature"
+    assert runs["bayes"].capabilities == ("predict", "predict_proba") and runs["lenet"].calibrate == ""
+    assert plan.hyperparameters(config, "net") == {"steps": 9}
+    assert [name for name, run in runs.items() if plan.learns(config, run)] == ["lenet"]
+    named = config | {"learning_curve": {"models": ["bayes"]}}
+    assert [name for name, run in runs.items() if plan.learns(named, run)] == ["bayes"]
+
+
+def test_a_calibrated_variant_takes_the_model_with_the_same_fit():
+    settings = {
+        "net": {"of": "lenet", "steps": 9, "calibrate": "temperature", "threads": 2},
+        "long": {"of": "lenet", "steps": 90},
+        "short": {"of": "lenet", "steps": 9},
+        "other": {"of": "lenet", "steps": 9, "calibrate": "isotonic"},
+    }
+    names = ["lenet", *settings]
+    assert plan.uncalibrated(settings, "net", names) == plan.uncalibrated(settings, "other", names) == "short"
+    assert plan.uncalibrated(settings, "net", ["lenet", "long", "net", "other"]) is None
+    assert plan.uncalibrated(settings, "short", names) is None
+    assert plan.uncalibrated({"forest": {"of": "random_forest", "calibrate": "isotonic"}}, "forest", MODELS) == "random_forest"
 
 
 def test_evaluations_say_why_not():
