@@ -44,7 +44,6 @@ class AdversarialNet(nn.Module):
     """
 
     discriminator_steps = 1  # for each step of the generator
-    bfloat16 = True  # whether training in mixed precision is faster
     step: Tensor
     build: Callable[[DataSpec], None]
 
@@ -89,8 +88,7 @@ class AdversarialNet(nn.Module):
                 **settings,
             ),
         ]
-        steps, batch = self.optimization.steps, self.optimization.batch
-        trainer.run(self, data, objectives, steps=steps, batch=batch, bfloat16=self.bfloat16)
+        trainer.run(self, data, objectives, steps=self.optimization.steps, batch=self.optimization.batch, bfloat16=True)
 
     def _generate(self, z, y):
         """Noise z (N, Z) and labels y (N,) -> images of the EMA generator, in [0, 1]."""

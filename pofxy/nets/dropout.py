@@ -1,6 +1,6 @@
 """Dropout with a mask of uniform random numbers.
 
-nn.Dropout samples Bernoulli numbers, which takes four times as long; in small nets this matters.
+nn.Dropout samples Bernoulli numbers, which takes twice as long; in small nets this matters.
 """
 
 import torch

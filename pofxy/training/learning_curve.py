@@ -9,6 +9,7 @@ Bayes", NIPS 2001, where such curves show two regimes.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ from pofxy.training.trainer import Trainer
 from pofxy.workflow import cost, job
 
 logger = logging.getLogger("pofxy")
+
+# Shortest time between two lines on the terminal; the log gets a line for each fit.
+SECONDS_BETWEEN_LINES = 30
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,14 @@ def learn(
     x, y = train
     refused: list[str] = []
     rows: list[dict] = []
+    chosen = list(subsets.sample(y, spec.classes))
+    started = last_line = time.monotonic()
     with cost.stopwatch() as took, job.time_limit(time_limit):
-        for draw, size, index in subsets.sample(y, spec.classes):
+        for done, (draw, size, index) in enumerate(chosen):
+            now = time.monotonic()
+            if now - last_line >= SECONDS_BETWEEN_LINES:
+                last_line = now
+                job.progress(f"{run.key}: learning curve, {done} of {len(chosen)} fits, {now - started:.0f} s gone")
             x_subset = x[index]
             y_subset = y[index]
             # Train and val split are the same objects: by this, `validation_splits` knows that there is no val split.
