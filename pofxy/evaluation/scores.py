@@ -19,6 +19,9 @@ from pofxy.evaluation.quantity import NotApplicable
 from pofxy.study import catalog
 from pofxy.study.catalog import Dependency, MetricEntry
 
+# Units of curves whose values, one for each image, are shares themselves.
+SHARES = ("accuracy", "share")
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -81,12 +84,20 @@ def measure_curves(graph: Graph) -> list[dict]:
         for c, condition in enumerate(result.conditions):
             for p, place in enumerate(result.places):
                 values = result.values[:, c, p].numpy()
-                is_share = values.dtype == bool
-                low, high = intervals.wilson(int(values.sum()), len(values)) if is_share else intervals.of_mean(values)
+                low, high = _curve_interval(values, entry.unit)
                 point = {"curve": entry.curve, "condition": condition, "at": place, "draw": 0, "unit": entry.unit}
                 value = {"value": float(values.mean()), "ci_low": low, "ci_high": high}
                 rows.append(point | value | {"estimator": "", "split": "test", "n": len(values)})
     return rows
+
+
+def _curve_interval(values: np.ndarray, unit: str) -> tuple[float, float]:
+    """The interval of a point of a curve from its values (N,): an AUROC, a share, or a mean without known bounds."""
+    if unit == "AUROC":
+        return intervals.of_placements(values[:, None])
+    if values.dtype == bool or unit in SHARES:
+        return intervals.of_bounded(float(values.mean()), values.var() / len(values), len(values))
+    return intervals.of_mean(values)
 
 
 def measure_pca_baselines(graph: Graph) -> dict[str, float]:
@@ -152,10 +163,12 @@ def _measure(graph: Graph, entry: MetricEntry, redrawn: Callable[[], list[Graph]
     except NotApplicable:
         return [], None
     metric = metric_function(entry)
+    if any(intervals.fewest_rows(measurement.arguments) < _fewest_rows(metric) for measurement in measurements):
+        return [], None
     rows_of = {dependency.name: _rows(dependency.name) for dependency in entry.dependencies}
     rows, per_image = [], None
     for measurement in measurements:
-        value, low, high, values = intervals.measure(metric, measurement.arguments, rows_of)
+        value, low, high, values = intervals.measure(metric, measurement.arguments, rows_of, entry.lowest, entry.highest)
         estimator = measurement.estimator
         if measurement.common_error:
             low, high = _widened(metric, measurement, value, low, high)
@@ -163,13 +176,15 @@ def _measure(graph: Graph, entry: MetricEntry, redrawn: Callable[[], list[Graph]
         if further:
             several = np.array([_value(metric, _arguments(redraw, entry)) for redraw in further])
             # The redraws share their test images: what other ones would change is in the interval of a single draw.
-            half, (low, high) = (high - low) / 2, intervals.spread(several)
+            below = value - low
+            above = high - value
+            low, high = intervals.spread(several)
             value = float(several.mean())
-            low, high = min(low, value - half), max(high, value + half)
+            low = min(low, value - below)
+            high = max(high, value + above)
             estimator += f", {len(further)} draws"
         if not math.isfinite(value):
             raise ValueError(f"metric {entry.name} is {value}")
-        lengths = {len(argument) for argument in measurement.arguments.values() if isinstance(argument, np.ndarray)}
         rows.append(
             {
                 "metric": entry.name,
@@ -181,7 +196,7 @@ def _measure(graph: Graph, entry: MetricEntry, redrawn: Callable[[], list[Graph]
                 "estimator": estimator,
                 "bound": "" if measurement.bound is None else measurement.bound,
                 "split": measurement.split,
-                "n": min(lengths),
+                "n": intervals.fewest_rows(measurement.arguments) if values is None else len(values),
             }
         )
         is_of_test = measurement.split == "test" and set(rows_of.values()) == {"test"}
@@ -210,7 +225,12 @@ def _arguments(graph: Graph, entry: MetricEntry) -> dict:
 
 def _value(metric: Callable, arguments: dict) -> float:
     result = metric(**arguments)
-    return float(result[0] if isinstance(result, tuple) else np.mean(result))
+    return float(np.mean(result[0] if isinstance(result, tuple) else result))
+
+
+def _fewest_rows(metric: Callable) -> int:
+    """The rows that a metric needs of each of its arguments, `FEWEST_ROWS` of its file, 1 where it states none."""
+    return getattr(importlib.import_module(metric.__module__), "FEWEST_ROWS", 1)
 
 
 def _rows(name: str) -> str:

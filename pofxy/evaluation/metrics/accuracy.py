@@ -12,6 +12,8 @@ import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "share"
+LOWEST = 0.0
+HIGHEST = 1.0
 
 
 def accuracy(predict: np.ndarray, y: np.ndarray) -> np.ndarray:

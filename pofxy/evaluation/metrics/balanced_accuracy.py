@@ -12,13 +12,15 @@ Trap: where a class has only a few images, a single one of them changes the scor
 
 import numpy as np
 
+from pofxy.evaluation.intervals import of_bounded
+
 HIGHER_IS_BETTER = True
 UNIT = "share"
 LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def balanced_accuracy(predict: np.ndarray, y: np.ndarray) -> float:
+def balanced_accuracy(predict: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Mean recall over the classes that occur in y.
 
     Args:
@@ -26,8 +28,15 @@ def balanced_accuracy(predict: np.ndarray, y: np.ndarray) -> float:
         y: true labels, (N,).
 
     Returns:
-        The mean recall, 0 to 1.
+        The mean recall, 0 to 1, and both ends of its interval.
     """
     images = np.bincount(y)
     correct = np.bincount(y[predict == y], minlength=len(images))
-    return float((correct[images > 0] / images[images > 0]).mean())
+    occurs = images > 0
+    images = images[occurs]
+    recall = correct[occurs] / images
+    variance = (recall * (1 - recall) / images).mean() / len(images)
+    # As many images in classes of equal size would have the same variance.
+    n = len(images) ** 2 / (1 / images).sum()
+    value = float(recall.mean())
+    return value, *of_bounded(value, variance, n)

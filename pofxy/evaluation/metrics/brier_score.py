@@ -14,6 +14,8 @@ import numpy as np
 
 HIGHER_IS_BETTER = False
 UNIT = "squared probability"
+LOWEST = 0.0
+HIGHEST = 2.0
 
 
 def brier_score(predict_proba: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "agreement beyond chance"
+LOWEST = -0.5
 HIGHEST = 1.0
 
 

@@ -35,11 +35,12 @@ def latent_trustworthiness(latents: np.ndarray, latent_map: np.ndarray) -> tuple
         Trustworthiness, 0 to 1, and its standard error.
     """
     n = len(latent_map)
-    k = min(N_NEIGHBORS, (n - 1) // 2)
+    k = max(min(N_NEIGHBORS, (n - 1) // 2), 1)
     rank = _distances(latents[:n]).argsort(1).argsort(1)  # (M, M) of m among the neighbors of n in latent space; 0 for n itself
     nearest = _distances(latent_map).argsort(1)[:, 1 : k + 1]  # (M, k)
     excess = np.maximum(np.take_along_axis(rank, nearest, 1) - k, 0).sum(1)
-    trust = 1 - 2 / (k * (2 * n - 3 * k - 1)) * excess
+    # Of two points each is the only neighbor of the other, so there is no excess at all, nor a largest one to divide by.
+    trust = 1 - excess / max(k * (2 * n - 3 * k - 1) / 2, 1)
     return float(trust.mean()), float(trust.std(ddof=1) / np.sqrt(n))
 
 

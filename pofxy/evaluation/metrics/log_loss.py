@@ -15,6 +15,7 @@ import numpy as np
 
 HIGHER_IS_BETTER = False
 UNIT = "nats"
+LOWEST = 0.0
 
 
 def log_loss(predict_proba: np.ndarray, y: np.ndarray) -> np.ndarray:

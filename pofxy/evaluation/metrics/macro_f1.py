@@ -11,13 +11,15 @@ Trap: it is the mean of the F1 scores, not the F1 of the mean precision and reca
 
 import numpy as np
 
+from pofxy.evaluation.intervals import of_bounded
+
 HIGHER_IS_BETTER = True
 UNIT = "share"
 LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def macro_f1(predict: np.ndarray, y: np.ndarray) -> float:
+def macro_f1(predict: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Mean F1 over the classes that occur in either array.
 
     Args:
@@ -25,10 +27,17 @@ def macro_f1(predict: np.ndarray, y: np.ndarray) -> float:
         y: true labels, (N,).
 
     Returns:
-        The mean F1, 0 to 1.
+        The mean F1, 0 to 1, and both ends of its interval by the delta method.
     """
     classes = int(max(predict.max(), y.max())) + 1
     total = np.bincount(predict, minlength=classes) + np.bincount(y, minlength=classes)
     correct = np.bincount(y[predict == y], minlength=classes)
     occurs = total > 0
-    return float((2 * correct[occurs] / total[occurs]).mean())
+    f1 = np.where(occurs, 2 * correct / np.maximum(total, 1), 0)
+    value = float(f1[occurs].mean())
+    # What one image changes: in F1 = 2 c / t it adds to c of its class if it is right, and to t of its label and its prediction.
+    weight = occurs / np.maximum(total, 1) / occurs.sum()  # (classes,)
+    influence = 2 * (predict == y) * weight[y] - (f1 * weight)[y] - (f1 * weight)[predict]  # (N,)
+    images = total[occurs] / 2
+    n = len(images) ** 2 / (1 / images).sum()  # of classes of equal size
+    return value, *of_bounded(value, (influence**2).sum(), n)

@@ -16,6 +16,7 @@ Traps: a large value proves nothing, as blurred or shifted copies are not detect
 
 import numpy as np
 
+from pofxy.evaluation.intervals import wilson
 from pofxy.evaluation.metrics.nearest_neighbor_ratio import nearest_neighbor_ratio
 
 HIGHER_IS_BETTER = True
@@ -25,11 +26,13 @@ HIGHEST = 1.0
 PERMUTATIONS = 999
 
 
-def memorization_p_value(sample_pool_distance: np.ndarray, sample_pool_index: np.ndarray, pool_size: int) -> tuple[float, float]:
+def memorization_p_value(
+    sample_pool_distance: np.ndarray, sample_pool_index: np.ndarray, pool_size: int
+) -> tuple[float, float, float]:
     """The p-value of the one-sided test; the arguments are those of `nearest_neighbor_ratio`.
 
     Returns:
-        The p-value, and 0.0 for its standard error, as it is no estimate.
+        The p-value, and both ends of an interval for that of all permutations, of which PERMUTATIONS random ones are taken.
     """
     rng = np.random.default_rng(0)
     observed = nearest_neighbor_ratio(sample_pool_distance, sample_pool_index, pool_size)
@@ -38,4 +41,4 @@ def memorization_p_value(sample_pool_distance: np.ndarray, sample_pool_index: np
         permuted_index = rng.permutation(2 * pool_size)[sample_pool_index]
         ratio = nearest_neighbor_ratio(sample_pool_distance, permuted_index, pool_size)
         as_close += ratio <= observed * (1 + 1e-12)  # ratios that differ only by rounding are equal
-    return (1 + as_close) / (1 + PERMUTATIONS), 0.0
+    return (1 + as_close) / (1 + PERMUTATIONS), *wilson(as_close, PERMUTATIONS)

@@ -15,19 +15,21 @@ For margins (SVMs) or regressions on the classes it is a soft maximum, not an en
 
 import numpy as np
 
+from pofxy.evaluation.intervals import shared_placement_error
+
 HIGHER_IS_BETTER = True
 UNIT = "AUROC"
 LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def ood_energy(ood_energy: np.ndarray) -> np.ndarray:
+def ood_energy(ood_energy: np.ndarray) -> tuple[np.ndarray, float]:
     """Mean over the kinds of OOD images.
 
     Args:
         ood_energy: share of OOD images with a smaller score, (N, kinds, 1).
 
     Returns:
-        The mean share, 0 to 1, (N,).
+        The mean share, 0 to 1, (N,), and the standard error that all of them share, as they share the OOD images.
     """
-    return ood_energy.mean((1, 2))
+    return ood_energy.mean((1, 2)), shared_placement_error(ood_energy[:, :, 0])

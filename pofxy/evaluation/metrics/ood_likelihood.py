@@ -15,19 +15,21 @@ al., "Do deep generative models know what they don't know?", ICLR 2019, https://
 
 import numpy as np
 
+from pofxy.evaluation.intervals import shared_placement_error
+
 HIGHER_IS_BETTER = True
 UNIT = "AUROC"
 LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def ood_likelihood(ood_likelihood: np.ndarray) -> np.ndarray:
+def ood_likelihood(ood_likelihood: np.ndarray) -> tuple[np.ndarray, float]:
     """Mean over the kinds of OOD images.
 
     Args:
         ood_likelihood: share of OOD images that are less likely, (N, kinds, 1).
 
     Returns:
-        The mean share, 0 to 1, (N,).
+        The mean share, 0 to 1, (N,), and the standard error that all of them share, as they share the OOD images.
     """
-    return ood_likelihood.mean((1, 2))
+    return ood_likelihood.mean((1, 2)), shared_placement_error(ood_likelihood[:, :, 0])

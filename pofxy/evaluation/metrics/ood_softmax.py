@@ -15,19 +15,21 @@ counts half.
 
 import numpy as np
 
+from pofxy.evaluation.intervals import shared_placement_error
+
 HIGHER_IS_BETTER = True
 UNIT = "AUROC"
 LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def ood_softmax(ood_softmax: np.ndarray) -> np.ndarray:
+def ood_softmax(ood_softmax: np.ndarray) -> tuple[np.ndarray, float]:
     """Mean over the kinds of OOD images.
 
     Args:
         ood_softmax: share of OOD images with a smaller largest probability, (N, kinds, 1).
 
     Returns:
-        The mean share, 0 to 1, (N,).
+        The mean share, 0 to 1, (N,), and the standard error that all of them share, as they share the OOD images.
     """
-    return ood_softmax.mean((1, 2))
+    return ood_softmax.mean((1, 2)), shared_placement_error(ood_softmax[:, :, 0])

@@ -15,19 +15,21 @@ new images of the same distribution are atypical, too.
 
 import numpy as np
 
+from pofxy.evaluation.intervals import shared_placement_error
+
 HIGHER_IS_BETTER = True
 UNIT = "AUROC"
 LOWEST = 0.0
 HIGHEST = 1.0
 
 
-def ood_typicality(ood_typicality: np.ndarray) -> np.ndarray:
+def ood_typicality(ood_typicality: np.ndarray) -> tuple[np.ndarray, float]:
     """Mean over the kinds of OOD images.
 
     Args:
         ood_typicality: share of OOD images that are less typical, (N, kinds, 1).
 
     Returns:
-        The mean share, 0 to 1, (N,).
+        The mean share, 0 to 1, (N,), and the standard error that all of them share, as they share the OOD images.
     """
-    return ood_typicality.mean((1, 2))
+    return ood_typicality.mean((1, 2)), shared_placement_error(ood_typicality[:, :, 0])

@@ -14,6 +14,7 @@ import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "dB"
+HIGHEST = 100.0
 
 
 def psnr(x: np.ndarray, reconstruct: np.ndarray) -> np.ndarray:
