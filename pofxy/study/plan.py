@@ -4,6 +4,7 @@ import difflib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pofxy.study import catalog
 from pofxy.study.run import Run
@@ -173,6 +174,15 @@ def _in_steps(run: Run) -> bool:
 def hyperparameters(config: dict, model: str) -> dict:
     """The hyperparameters that the config sets, by name; all others have their defaults."""
     return {key: value for key, value in config.get("settings", {}).get(model, {}).items() if key not in RESERVED}
+
+
+def work(config: dict, run: Run) -> float:
+    """The steps of a run's training times the batch size; 0 for a model that is not trained in steps."""
+    if not _in_steps(run):
+        return 0
+    defaults: dict[str, Any] = {name: parameter.default for name, parameter in catalog.models()[run.of].parameters.items()}
+    settings = defaults | hyperparameters(config, run.model)
+    return float(settings["steps"]) * float(settings.get("batch", 1))
 
 
 def _check_arguments(where: str, given: dict, parameters: dict) -> None:
