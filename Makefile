@@ -9,13 +9,16 @@ BIN := .venv/bin
 # The environment holds a copy of the lock that it was made from, written last: without it, the environment is incomplete.
 ENVIRONMENT := .venv/requirements.lock
 
-.PHONY: run test test-fast smoke ui free bench lint docs lock
+.PHONY: run plan costs test test-fast smoke ui free bench lint docs lock
 .DEFAULT_GOAL := run
 
 run: $(ENVIRONMENT)  # the default study, on all cores
 	@$(BIN)/snakemake --cores all; status=$$?; \
 	[ ! -e $(REPORT) ] || echo "The report is $(REPORT); make ui shows the runs in MLflow."; \
 	exit $$status
+
+plan: $(ENVIRONMENT)  # what the default study would run now, how long it takes, and what it needs
+	@$(BIN)/snakemake --cores all --dry-run --quiet rules progress host reason
 
 # Each worker takes a file at a time. The files that take longest go first, so that none of them is left over at the end.
 LONG := $(foreach name,workflow failures readme oracle models tracking cluster nets,$(wildcard tests/*/test_$(name).py))
@@ -59,6 +62,10 @@ lint: $(ENVIRONMENT)  # style, types and rules
 docs: $(ENVIRONMENT)  # what is generated from docstrings: docs/metrics.md, and the tables in README.md and CONTRIBUTING.md
 	@$(BIN)/python -m pofxy.report.metric_docs docs/metrics.md
 	@$(BIN)/python -m pofxy.study.readme_tables README.md CONTRIBUTING.md
+
+# After a finished default study that ran in one go: the figures that plans of other studies and machines are scaled from.
+costs: $(ENVIRONMENT)  # writes pofxy/study/costs.json from RESULTS
+	@$(BIN)/python -m pofxy.study.costs $(RESULTS)
 
 # Keeps the pins that still fit; UPGRADE=--upgrade takes the newest. envs/pofxy.yaml gets the same pins below its `- pip:`.
 lock: $(ENVIRONMENT)

@@ -32,7 +32,7 @@ rule all:
 
 
 onstart:
-    print_plan(), start_companions()
+    start_companions(), print_plan(follow=True)
 
 
 # A model that failed took only its own row with it: the report is rendered from what is there, and says what is not.

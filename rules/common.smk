@@ -9,7 +9,7 @@ from pathlib import Path
 # A plan is one large graph that lives as long as Snakemake: to look through it for garbage again and again cost a sixth of the time.
 gc.set_threshold(50_000, 50, 100)
 sys.path.insert(0, str(Path(workflow.basedir)))
-from pofxy.study import catalog, dependencies, duration, fingerprint, plan
+from pofxy.study import catalog, costs, dependencies, duration, fingerprint, plan, sizes
 from pofxy.study import config as study_config
 from pofxy.workflow import fork_server, sender
 

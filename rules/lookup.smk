@@ -1,7 +1,9 @@
 """What the rules look up, by wildcards or of the whole study; apart from them, as `snakemake --lint` asks."""
 
+import atexit
 import json
 import subprocess
+import threading
 import time
 
 # The study opened in MLflow, and what an earlier run could not send. Decided once: an input function is called again when the plan
@@ -58,12 +60,54 @@ def code_of_evaluation(wildcards):
     return dependencies.code_of_evaluation(run_of(wildcards), FEATURE_NET) | {"evaluate": code_of("evaluate.py")}
 
 
-def print_plan():
-    """Prints what will run, and about how long it takes."""
-    waiting = [job for job in workflow.dag.needrun_jobs() if not job.is_norun]
-    jobs = [duration.Job(rule.name, job.threads, str(Path(job.log[0]).with_suffix(".tsv")) if job.log else None) for rule in workflow.rules for job in waiting if job.rule is rule]
-    places = workflow.cores if workflow.local_exec else workflow.nodes
-    print(duration.describe(jobs, places, RESULTS / "runs"), file=sys.stderr)
+def estimator():
+    """What jobs are expected to take, by all that is known now."""
+    known = [
+        duration.Job(rule, 1, f"{RESULTS}/runs/{run.key}/logs/{rule}.tsv", run, plan.work(config, run))
+        for run in RUNS
+        for rule in ("train", "learn", "sample", "evaluate")
+    ]
+    known_sizes = {name: sizes.size_of(source, RESULTS, config["split"]) for name, source in SOURCES.items()}
+    return duration.Estimator(
+        RESULTS / "runs", known_sizes, costs.shipped(), costs.growth(), costs.machine_speed(), known_jobs=known
+    )
+
+
+def waiting_jobs():
+    """The jobs that are to run, in the order of the rules."""
+    order = [rule.name for rule in workflow.rules]
+    jobs = sorted(
+        (job for job in workflow.dag.needrun_jobs(exclude_finished=False) if not job.is_norun),
+        key=lambda job: order.index(job.rule.name),
+    )
+    runs = [RUN_OF.get(tuple(job.wildcards[:3])) for job in jobs]
+    return [
+        duration.Job(job.rule.name, job.threads, cost_file(job), run, run and plan.work(config, run))
+        for job, run in zip(jobs, runs)
+    ]
+
+
+def cost_file(job):
+    """Where a job writes what it cost: beside its log."""
+    return str(Path(job.log[0]).with_suffix(".tsv")) if job.log else None
+
+
+def print_plan(follow=False):
+    """Prints what will run, how long it takes and what it needs; and, while it runs, how long the rest takes."""
+    jobs, places = waiting_jobs(), workflow.cores if workflow.local_exec or workflow.dryrun else workflow.nodes
+    print(duration.describe(jobs, places, estimator()), file=sys.stderr)
+    if follow:
+        arguments = (jobs, places, estimator, lambda line: print(line, file=sys.stderr))
+        threading.Thread(target=duration.follow, args=arguments, daemon=True).start()
+
+
+def print_plan_of_dry_run():
+    """The same where nothing is run: Snakemake knows at its end alone that it was a dry run."""
+    if workflow.dryrun and getattr(workflow, "_dag", None) is not None and waiting_jobs():
+        print_plan()
+
+
+atexit.register(print_plan_of_dry_run)
 
 
 def start_companions():

@@ -68,11 +68,23 @@ class ModelEntry(Entry):
 
 @dataclass(frozen=True)
 class DatasetEntry(Entry):
-    """A data set, or a kind of source. `distribution` names the known distribution that it is sampled from; "" for none."""
+    """A data set, or a kind of source.
+
+    Attributes:
+        parameters: the arguments of its class.
+        table: whether its rows are no images.
+        distribution: the known distribution that it is sampled from; "" for none.
+        rows: number of its rows or images; 0 where its arguments or files say it.
+        official_test: how many of them are an official test split; 0 where there is none.
+        shape: of one of them; () where it is not known before it is downloaded.
+    """
 
     parameters: dict[str, Parameter]
     table: bool
     distribution: str
+    rows: int = 0
+    official_test: int = 0
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -343,12 +355,15 @@ def _model(path: Path) -> ModelEntry:
 @cache
 def _dataset(path: Path) -> DatasetEntry:
     node = _the_one(_classes(path), path, "public class")
-    said = _attributes(node, path, ("table", "distribution"))
+    said = _attributes(node, path, ("table", "distribution", "rows", "official_test", "shape"))
     return DatasetEntry(
         **_common(path, node),
         parameters=_hyperparameters(node, path),
         table=bool(said.get("table", False)),
         distribution=str(said.get("distribution", "")),
+        rows=int(str(said.get("rows", 0))),
+        official_test=int(str(said.get("official_test", 0))),
+        shape=tuple(said.get("shape", ())),  # type: ignore[arg-type]
     )
 
 

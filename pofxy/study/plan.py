@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pofxy.study import catalog
 from pofxy.study.run import Run
@@ -201,6 +202,15 @@ def uncalibrated(settings: dict, model: str, models: Iterable[str]) -> str | Non
         return None
     plain = (name for name in models if not settings.get(name, {}).get("calibrate"))
     return next((name for name in plain if fit_of(name) == fit_of(model)), None)
+
+
+def work(config: dict, run: Run) -> float:
+    """The steps of a run's training times the batch size; 0 for a model that is not trained in steps."""
+    if not _in_steps(run):
+        return 0
+    defaults: dict[str, Any] = {name: parameter.default for name, parameter in catalog.models()[run.of].parameters.items()}
+    settings = defaults | hyperparameters(config, run.model)
+    return float(settings["steps"]) * float(settings.get("batch", 1))
 
 
 def _check_arguments(where: str, given: dict, parameters: dict) -> None:

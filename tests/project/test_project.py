@@ -14,7 +14,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from conftest import ROOT
-from pofxy.study import duration
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -260,35 +259,3 @@ def test_continuous_integration_tests_the_oldest_python():
     assert f">={oldest}" == PROJECT["requires-python"]
     assert tuple(map(int, oldest.split("."))) < tuple(map(int, newest.split(".")))
     assert {step.get("run") for job in workflow["jobs"].values() for step in job["steps"]} >= {"make lint", ".ci/run test"}
-
-
-@pytest.fixture
-def earlier_runs(tmp_path) -> Path:
-    """Times of three earlier trainings: 10 s and 30 s of vae, 100 s of lenet."""
-    for run, seconds in {"digits/vae/seed0": 10, "digits/vae/seed1": 30, "digits/lenet/seed0": 100}.items():
-        (tmp_path / run / "logs").mkdir(parents=True)
-        (tmp_path / run / "logs/train.tsv").write_text(f"s\th:m:s\n{seconds}.0\t0:00:00\n")
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("run", "expected"),
-    [("digits/vae/seed0", "10 s"), ("digits/vae/seed2", "20 s"), ("digits/dcgan/seed0", "30 s")],
-    ids=["the job itself", "other seeds", "other models"],
-)
-def test_plan_expects_what_earlier_runs_took(earlier_runs, run, expected):
-    job = duration.Job("train", 1, str(earlier_runs / run / "logs/train.tsv"))
-    assert f"about {expected} with 1 at once (as long as earlier runs took)" in duration.describe([job], 1, earlier_runs)
-
-
-def test_plan_says_that_it_guesses(tmp_path):
-    assert "a guess" in duration.describe([duration.Job("train", 1, str(tmp_path / "a/b/seed0/logs/train.tsv"))], 1, tmp_path)
-
-
-def test_plan_shares_the_work_among_places_and_is_no_shorter_than_its_longest_job(earlier_runs):
-    vae, lenet = (
-        duration.Job("train", 1, str(earlier_runs / f"digits/{name}/seed0/logs/train.tsv")) for name in ("vae", "lenet")
-    )
-    text = duration.describe([vae] * 10, 2, earlier_runs)
-    assert text.startswith("10 jobs: 10 train\nabout 50 s with 2 at once")
-    assert "about 2 min with 8 at once" in duration.describe([vae, lenet], 8, earlier_runs)

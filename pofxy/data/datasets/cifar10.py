@@ -27,6 +27,10 @@ SHAPE = (3, 32, 32)
 class CIFAR10:
     """Downloaded from its author's page, 162 MB."""
 
+    rows = 60_000
+    official_test = 10_000
+    shape = (3, 32, 32)
+
     def download(self, folder: Path, offered: Path) -> None:
         """Puts the published archive into `folder`."""
         fetch([(FILE, MD5)], MIRRORS, folder, offered)

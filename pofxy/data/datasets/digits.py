@@ -18,6 +18,9 @@ from pofxy.data.datasets import LabelledData
 class Digits:
     """Embedded in scikit-learn: nothing is downloaded."""
 
+    rows = 1797
+    shape = (1, 8, 8)
+
     def download(self, folder: Path, offered: Path) -> None:
         """Writes images.npy (N, 8, 8), gray levels 0..16 as uint8, and labels.npy (N,) into `folder`."""
         from sklearn.datasets import load_digits

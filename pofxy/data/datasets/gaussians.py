@@ -22,6 +22,7 @@ class Gaussians:
 
     table = True
     distribution = "gaussians"
+    shape = (2,)
 
     def __init__(self, n: int = 1500, seed: int = 0):
         self.n = n

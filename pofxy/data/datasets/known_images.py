@@ -22,6 +22,7 @@ class KnownImages:
     """
 
     distribution = "known_images"
+    shape = (1, 8, 8)
 
     def __init__(self, n: int = 2000, seed: int = 0):
         self.n = n
