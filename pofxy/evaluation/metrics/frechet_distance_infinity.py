@@ -19,6 +19,7 @@ from pofxy.evaluation.frechet import frechet, frechet_error, moments
 
 HIGHER_IS_BETTER = False
 UNIT = "squared feature distance"
+FEWEST_ROWS = 4
 SPLITS = 3
 
 

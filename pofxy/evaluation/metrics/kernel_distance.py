@@ -25,6 +25,7 @@ import numpy as np
 
 HIGHER_IS_BETTER = False
 UNIT = "squared discrepancy"
+FEWEST_ROWS = 2
 # Rows of either side in a block, so that no matrix of all pairs is ever held. Sums are in float64.
 BLOCK = 1024
 

@@ -19,6 +19,7 @@ import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "trustworthiness"
+FEWEST_ROWS = 2
 LOWEST = 0.0
 HIGHEST = 1.0
 N_NEIGHBORS = 5
