@@ -405,9 +405,8 @@ def test_rows_that_belong_together_are_resampled_together():
     rows = {"features": "samples", "labels": "samples", "y": "test"}
     value, low, high, _ = intervals.measure(paired, arguments, rows)
     assert all(seen) and low < value < high
-    assert intervals.measure(lambda: (2.0, 0.5), {}, {})[:3] == pytest.approx(
-        (2, 2 - 0.5 * intervals.Z95, 2 + 0.5 * intervals.Z95)
-    )
+    half = 0.5 * intervals.Z95
+    assert intervals.measure(lambda: (2.0, 0.5), {}, {})[:3] == pytest.approx((2, 2 - half, 2 + half))
 
 
 def test_rows_of_two_kinds_are_resampled_apart():

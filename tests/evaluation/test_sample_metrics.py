@@ -435,10 +435,8 @@ def test_the_interval_of_different_bins_covers_their_mean_over_sets_of_samples(s
     entry = METRICS["ndb"]
     rows = {"sample_pixels": "samples", "train_pixels": "train"}
     measured = [
-        measure(
-            ndb, dict(zip(rows, (rng.random((300, 4)) ** (1 + shift), rng.random((300, 4))))), rows, entry.lowest, entry.highest
-        )
-        for _ in range(60)
+        measure(ndb, {"sample_pixels": samples ** (1 + shift), "train_pixels": train}, rows, entry.lowest, entry.highest)
+        for samples, train in rng.random((60, 2, 300, 4))
     ]
     values, low, high, _ = (np.array(column) for column in zip(*measured))
     assert (high > low).all()

@@ -1,6 +1,7 @@
 """Best generator: the model whose samples have the lowest Fréchet distance from the test images.
 
-It is the distance extrapolated to infinitely many samples: that of finitely many is too large, and the more so the fewer there are.
+It is the distance extrapolated to infinitely many samples: that of finitely many is too large, and the more so the fewer there
+are.
 """
 
 from pofxy.report.study import Study
