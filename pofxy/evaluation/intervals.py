@@ -144,10 +144,12 @@ def measure(
     n = len(values) if values is not None else fewest_rows(arguments)
     if lowest is not None and highest is not None:
         low, high = of_bounded(value, error**2, n, lowest, highest)
-    elif error == 0 and value in (lowest, highest):
-        # All values are the same end of the range. Others may occur, as often as n items fail to show: each counts one unit.
+    elif error == 0 and (lowest is not None or highest is not None):
+        # All values are the same. Others may occur, as often as n items fail to show: each counts one unit. Where a metric states no
+        # range at all, as a log-likelihood, a model may well give every image the same value.
         unseen = wilson(0, n)[1]
-        low, high = (value, value + unseen) if value == lowest else (value - unseen, value)
+        low = value - unseen if lowest is None else max(value - unseen, lowest)
+        high = value + unseen if highest is None else min(value + unseen, highest)
     elif values is not None:
         low, high = of_mean(values)
     else:

@@ -242,6 +242,24 @@ def test_a_perfect_score_is_not_certain(rng):
         assert 0.005 < high - low < 0.1, metric.__name__
 
 
+def test_a_score_without_spread_has_an_interval_within_its_range_unless_it_has_none():
+    rows = {"values": "test"}
+
+    def constant(values):
+        return values
+
+    def single(values):
+        return float(values.mean())
+
+    for metric in (constant, single):
+        given = {"values": np.full(100, 2.0)}
+        unseen = intervals.wilson(0, 100)[1]
+        assert intervals.measure(metric, given, rows)[:3] == (2, 2, 2), "a density may be the same for all images"
+        assert intervals.measure(metric, given, rows, lowest=0.0)[:3] == pytest.approx((2, 2 - unseen, 2 + unseen))
+        assert intervals.measure(metric, given, rows, lowest=2.0)[:3] == pytest.approx((2, 2, 2 + unseen))
+        assert intervals.measure(metric, given, rows, highest=2.0)[:3] == pytest.approx((2, 2 - unseen, 2))
+
+
 def test_metrics_of_changed_images_leave_out_the_unchanged_ones():
     correct = np.zeros((4, 2, 3), bool)
     correct[:, :, 0] = True

@@ -10,7 +10,8 @@ https://arxiv.org/abs/1706.08500
 
 Traps: it falls with the number of samples, and its interval covers what that many samples give on average, never the distance
 between the two distributions. That is the Fréchet distance at infinity, by which generators are ranked; this one is what papers
-report. Read it beside its floor (`real_train`, as many train images) and its ceiling (`independent_pixels`). It sees neither copies of train images nor anything of the features beyond their mean and covariance.
+report. Read it beside its floor (`real_train`, as many train images) and its ceiling (`independent_pixels`). It sees neither
+copies of train images nor anything of the features beyond their mean and covariance.
 """
 
 import numpy as np

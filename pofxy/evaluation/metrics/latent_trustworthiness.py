@@ -20,7 +20,7 @@ import numpy as np
 HIGHER_IS_BETTER = True
 UNIT = "trustworthiness"
 FEWEST_ROWS = 2
-LOWEST = 0.0
+# No LOWEST: an interval by the whole range would be several times too wide, as no latent comes near its lower end of 0.
 HIGHEST = 1.0
 N_NEIGHBORS = 5
 
