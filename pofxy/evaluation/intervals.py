@@ -145,8 +145,8 @@ def measure(
     if lowest is not None and highest is not None:
         low, high = of_bounded(value, error**2, n, lowest, highest)
     elif error == 0 and (lowest is not None or highest is not None):
-        # All values are the same. Others may occur, as often as n items fail to show: each counts one unit. Where a metric states no
-        # range at all, as a log-likelihood, a model may well give every image the same value.
+        # All values are the same. Others may occur, as often as n items fail to show: each counts one unit. Where a metric states
+        # no range at all, as a log-likelihood, a model may well give every image the same value.
         unseen = wilson(0, n)[1]
         low = value - unseen if lowest is None else max(value - unseen, lowest)
         high = value + unseen if highest is None else min(value + unseen, highest)
