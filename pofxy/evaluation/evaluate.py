@@ -1,8 +1,8 @@
 """Evaluates one fitted model on the test split: scores, curves, galleries, and what pairs of models are compared by.
 
 Which metrics a model gets follows from its capabilities and the graph of quantities (`pofxy.evaluation.quantity`). A metric that
-gives a value per image is averaged, with an interval from a bootstrap of the images. Of any other metric the bootstrap gives the
-standard error, unless the metric returns it.
+gives a value per image is averaged; within a known range its interval follows Wilson's, without one it is from a bootstrap of the
+images. Of any other metric the bootstrap gives the standard error, unless the metric returns it, or an interval of its own.
 """
 
 from dataclasses import dataclass

@@ -41,13 +41,13 @@ def of_bounded(value: float, variance: float, n: float, lowest: float = 0.0, hig
 
         Wilson's interval of p successes in n / f trials,      f = (n^2 v + z^2) / (n p (1 - p) + z^2)
 
-    p and v are the score and its variance on the scale from 0 to 1. f compares the variance with that of a proportion of n trials.
-    The z^2 = 3.84 added to both sides draw f to 1 where n items cannot show it: if all values are 1, a value that occurs less than
-    once in n may still be 0. For a share v = p (1 - p) / n, so f = 1: this is Wilson's interval itself.
+    p and v are the score and its variance on the scale from 0 to 1. f compares the variance with that of a proportion of n
+    trials. The z^2 = 3.84 added to both sides draw f to 1 where n items cannot show it: if all values are 1, a value that occurs
+    less than once in n may still be 0. For a share v = p (1 - p) / n, so f = 1: this is Wilson's interval itself.
 
-    Simulated, 95 % intervals at n = 100, 360 and 2,000 and p = .9, .99 and .997 cover the truth with a probability of at least .92
-    for shares, means of values in [0, 1], AUROC, balanced accuracy and macro F1. A percentile bootstrap covers .65 at an accuracy of
-    .997 of 360.
+    Simulated at n = 100, 360 and 2,000 and p = .9, .99 and .997, it covers the truth with a probability of at least .92 for
+    shares, means of values in [0, 1], AUROC, balanced accuracy and macro F1, up to the noise of 200 repetitions. A percentile
+    bootstrap covers .65 at an accuracy of .997 of 360.
 
     Args:
         value: the score.
@@ -90,8 +90,8 @@ def shared_placement_error(values: np.ndarray) -> float:
 
         v(OOD) = integral of S(t)^2 over t in [0, 1] - A^2 = mean_ij min(v_i, v_j) - A^2,      S(t) = share of v_n above t
 
-    S(j / N) is the share of test images above the j-th smallest OOD image, so S holds the placement values of the OOD images. There
-    are as many of them as of test images, or more. Kinds are made of the same images, so their errors add up.
+    S(j / N) is the share of test images above the j-th smallest OOD image, so S holds the placement values of the OOD images.
+    There are as many of them as of test images, or more. Kinds are made of the same images, so their errors add up.
     """
     n = len(values)
     placements = np.sort(values.astype(float), 0)
@@ -144,10 +144,12 @@ def measure(
     n = len(values) if values is not None else fewest_rows(arguments)
     if lowest is not None and highest is not None:
         low, high = of_bounded(value, error**2, n, lowest, highest)
-    elif error == 0 and value in (lowest, highest):
-        # All values are the same end of the range. Others may occur, as often as n items fail to show: each counts as one unit off.
+    elif error == 0 and (lowest is not None or highest is not None):
+        # All values are the same. Others may occur, as often as n items fail to show: each counts one unit. Where a metric states
+        # no range at all, as a log-likelihood, a model may well give every image the same value.
         unseen = wilson(0, n)[1]
-        low, high = (value, value + unseen) if value == lowest else (value - unseen, value)
+        low = value - unseen if lowest is None else max(value - unseen, lowest)
+        high = value + unseen if highest is None else min(value + unseen, highest)
     elif values is not None:
         low, high = of_mean(values)
     else:

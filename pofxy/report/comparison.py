@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 
-from pofxy.report.significance import Z
+from pofxy.evaluation.intervals import Z95, of_bounded
 from pofxy.report.study import Study
+from pofxy.study import catalog
 
-# How much wider a bootstrap interval may be than the interval of the mean of the values per image.
-BOOTSTRAP_TOLERANCE = 1.25
+# How much wider an interval, of a bootstrap for example, may be than that of the mean of the values per image.
+TOLERANCE = 1.25
 
 
 def one_each(rows: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def tied(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
     rows = one_each(rows).sort_values("loss", kind="stable")
     best = rows.iloc[0]
     gaps = [advantage(study, best, row) for _, row in rows.iloc[1:].iterrows()]
-    return rows[[True, *(abs(gap) <= Z * error for gap, error in gaps)]]
+    return rows[[True, *(abs(gap) <= Z95 * error for gap, error in gaps)]]
 
 
 def advantage(study: Study, a: pd.Series, b: pd.Series) -> tuple[float, float]:
@@ -57,7 +58,7 @@ def advantage(study: Study, a: pd.Series, b: pd.Series) -> tuple[float, float]:
     if values_a is not None and values_b is not None and len(values_a) == len(values_b):
         differences = values_a - values_b if a["higher_is_better"] else values_b - values_a  # (N,)
         return float(differences.mean()), _standard_error(differences)
-    error = math.hypot(*((row["high"] - row["low"]) / 2 / Z for row in (a, b)))
+    error = math.hypot(*((row["high"] - row["low"]) / 2 / Z95 for row in (a, b)))
     return float(b["loss"] - a["loss"]), error
 
 
@@ -72,10 +73,20 @@ def _values_per_image(study: Study, row: pd.Series) -> np.ndarray | None:
     if scores.empty or scores["n"].iloc[0] != len(values):
         # The values belong to another estimator, over other images.
         return None
-    error = (scores["ci_high"] - scores["ci_low"]).iloc[0] / 2 / Z
+    width = (scores["ci_high"] - scores["ci_low"]).iloc[0]
     # A wider interval contains an error that all images share, such as that of a normalizer. Paired differences do not see it.
-    explained = math.isnan(error) or error <= BOOTSTRAP_TOLERANCE * _standard_error(values) + 1e-12
+    explained = math.isnan(width) or width <= TOLERANCE * _interval_width(values, row["metric"]) + 1e-12
     return values if explained else None
+
+
+def _interval_width(values: np.ndarray, metric: str) -> float:
+    """The width of the interval of the mean of the values, (N,), within the range of the metric."""
+    entry = catalog.metrics().get(metric)
+    if entry is None or entry.lowest is None or entry.highest is None:
+        return 2 * Z95 * _standard_error(values)
+    variance = float(values.var()) / len(values)
+    low, high = of_bounded(float(values.mean()), variance, len(values), entry.lowest, entry.highest)
+    return high - low
 
 
 def _standard_error(values: np.ndarray) -> float:

@@ -4,12 +4,8 @@ A block is anything that all models were scored on under equal conditions: a dat
 """
 
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
-
-# Half the width of a 95 % interval in standard errors: 1.96.
-Z = NormalDist().inv_cdf(0.975)
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:

@@ -169,6 +169,19 @@ def test_trustworthiness_is_that_of_scikit_learn(blobs):
     assert 0.8 < value <= 1 and 0 < error < 0.02
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 11, 12])
+def test_trustworthiness_of_few_latents(rng, n):
+    from sklearn.manifold import trustworthiness
+
+    latents = rng.normal(size=(n, 6))
+    latent_map = rng.normal(size=(n, 2))
+    value, error = latent_trustworthiness(latents, latent_map)
+    k = min(5, (n - 1) // 2)
+    # Of two points each is the other's only neighbor, in any map.
+    assert value == pytest.approx(trustworthiness(latents, latent_map, n_neighbors=k) if k else 1) and np.isfinite(error)
+
+
 def test_two_dimensional_latents_are_their_own_map_and_the_map_has_500_points_at_most(rng):
     flat = rng.normal(size=(700, 2)).astype(np.float32)
     assert np.array_equal(embed(flat), flat[:500]) and latent_trustworthiness(flat, flat[:500])[0] == 1

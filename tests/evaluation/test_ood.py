@@ -53,7 +53,9 @@ class Density:
 
 
 def score_of(metric, found):
-    return metric_function(catalog.metrics()[metric])(found.values.numpy())
+    values, shared_error = metric_function(catalog.metrics()[metric])(found.values.numpy())
+    assert shared_error >= 0
+    return values
 
 
 def likelihoods(model):

@@ -124,8 +124,7 @@ def test_capabilities_decide_and_every_score_has_its_provenance():
     row = rows["accuracy"]
     assert row["value"] == 0.75 and row["n"] == 80 and row["split"] == "test"
     assert 0.6 < row["ci_low"] < 0.75 < row["ci_high"] < 0.9
-    # The normal approximation of a share's interval, within the bootstrap's own noise.
-    assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * math.sqrt(0.75 * 0.25 / 80), rel=0.15)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(intervals.wilson(60, 80))
     assert set(found.per_image) == {"accuracy"} and found.per_image["accuracy"].sum() == 60, "the values of a mean are kept"
 
 
@@ -148,6 +147,29 @@ def test_requested_labels_are_compared():
     assert rows["train_on_synthetic"]["n"] == 80, "of the test images"
     assert rows["train_on_synthetic"]["estimator"] == "feature_net's architecture, 200 steps"
     assert FeatureNet.trained_on == [(45, 5), (153, 17)], "a tenth is held out"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_scores_of_very_few_samples_are_finite_or_left_out(n):
+    x, y = images(n, seed=2)
+    given = {"samples": x, "requested_labels": y, "feature_net": FeatureNet()}
+    rows = by_metric(measure_scores(graph(SimpleNamespace(tags=Tags(conditional=True)), "sample", **given)))
+    assert all(math.isfinite(row[column]) for row in rows.values() for column in ("value", "ci_low", "ci_high"))
+    needed = {"frechet_distance", "kernel_distance", "two_sample_test", "precision", "sharpness"}
+    assert needed <= set(rows) if n > 1 else not needed & set(rows)
+    assert rows["label_agreement"]["n"] == n and "frechet_distance_infinity" not in rows
+
+
+def test_the_number_of_rows_is_that_of_what_was_judged():
+    x, y = images(50, seed=2)
+    given = {"samples": x, "requested_labels": y, "feature_net": FeatureNet()}
+    rows = by_metric(measure_scores(graph(SimpleNamespace(tags=Tags(conditional=True)), "sample", **given)))
+    judged = {name: row["n"] for name, row in rows.items()}
+    assert judged["two_sample_test"] == 50 + 50, "samples and test images"
+    assert judged["ndb"] == 10, "bins"
+    assert judged["precision"] == judged["density"] == judged["authenticity"] == judged["label_agreement"] == 50, "samples"
+    assert judged["train_on_synthetic"] == judged["train_on_union"] == 80, "test images"
+    assert judged["recall"] == judged["coverage"] == judged["frechet_distance"] == 50, "as many test images as samples"
 
 
 def test_a_floor_is_a_distribution_over_redraws():
@@ -231,7 +253,7 @@ def test_a_normalizers_error_is_in_every_interval(monkeypatch):
     found = measure_scores(given)
     assert notes(given) == ["log Z = 3"] and "bits_per_dim" not in found.per_image, "images share the error"
     row = by_metric(found)["bits_per_dim"]
-    assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.96 * 0.5 / (16 * math.log(2)), rel=1e-5)
+    assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * intervals.Z95 * 0.5 / (16 * math.log(2)), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -408,7 +430,7 @@ def test_wilsons_interval_is_scipys(right, n):
 
     low, high = intervals.wilson(right, n)
     theirs = binomtest(right, n).proportion_ci(method="wilson")
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-4)
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 def test_rows_that_belong_together_are_resampled_together():
@@ -422,7 +444,8 @@ def test_rows_that_belong_together_are_resampled_together():
     rows = {"features": "samples", "labels": "samples", "y": "test"}
     value, low, high, _ = intervals.measure(paired, arguments, rows)
     assert all(seen) and low < value < high
-    assert intervals.measure(lambda: (2.0, 0.5), {}, {})[:3] == pytest.approx((2, 2 - 0.98, 2 + 0.98))
+    half = 0.5 * intervals.Z95
+    assert intervals.measure(lambda: (2.0, 0.5), {}, {})[:3] == pytest.approx((2, 2 - half, 2 + half))
 
 
 def test_rows_of_two_kinds_are_resampled_apart():

@@ -142,7 +142,7 @@ def test_fidelity_has_a_panel_for_each_score_in_one_order(study):
     shown = [metric_name(metric) for metric in METRICS if metric in set(scores["metric"])]
     assert labels(markup) == [f"{name} on digits" for name in shown]
     assert len(shown) >= 15
-    distance = scores[scores["metric"] == "frechet_distance"].set_index("model")["value"]
+    distance = scores[scores["metric"] == "frechet_distance_infinity"].set_index("model")["value"]
     families = {model: family for model, (family, *_) in MODELS.items()}
     best_first = sorted(distance.index, key=lambda model: (families[model] == "reference", distance[model]))
     own = [model for model in best_first if families[model] != "reference"]
@@ -319,7 +319,7 @@ def test_ood_images_that_a_density_prefers_are_named(study):
 def test_samples_are_ordered_by_distance_and_references_stand_last(study):
     captions = re.findall(r"<figcaption>([\w ]+?) <small>", sample_grids(study, "digits"))
     assert captions[0] == "real test images"
-    distance = study.scores[study.scores["metric"] == "frechet_distance"].set_index("model")["value"]
+    distance = study.scores[study.scores["metric"] == "frechet_distance_infinity"].set_index("model")["value"]
     references = [model for model, (family, *_) in MODELS.items() if family == "reference"]
     assert captions[1:] == [
         *sorted((model for model in distance.index if model not in references), key=distance.get),

@@ -11,6 +11,7 @@ import pytest
 
 from made_study import EVIL, MODELS, make_study
 from page import CHROMIUM, Page, dump
+from pofxy.evaluation.intervals import wilson
 from pofxy.report import wording
 from pofxy.report.comparison import advantage, one_each, tied
 from pofxy.report.render import list_failures, render
@@ -378,6 +379,25 @@ def test_pairs_of_images_decide_where_they_are_known(tmp_path):
     # Another number of images means another score. A wider interval contains more than the variation between images.
     for other in (rows.assign(n=360), rows.assign(split="train"), rows.assign(low=rows["low"] - 0.3, high=rows["high"] + 0.3)):
         assert set(tied(dataclasses.replace(study, scores=as_scores(other)), other)["model"]) == {"a", "b", "c"}
+
+
+def test_pairs_of_images_decide_near_a_perfect_accuracy_too(tmp_path):
+    """There an interval of Wilson's is much wider than the mean's standard error, but it holds nothing that the images share."""
+    runs = pd.DataFrame({"dataset": "digits", "model": ["a", "b"], "family": "discriminative", "seed": 0, "status": "ok"})
+    (tmp_path / "report").mkdir()
+    runs.to_csv(tmp_path / "report/runs.csv", index=False)
+    study = Study.read(tmp_path, {})
+    values = {"a": np.ones(360), "b": np.repeat([0.0, 1.0], [4, 356])}
+    rows = summary({model: per_image.mean() for model, per_image in values.items()}, 0)
+    rows = rows.assign(metric="accuracy", unit="share", n=360, higher_is_better=True, loss=-rows["value"])
+    rows["low"], rows["high"] = zip(wilson(360, 360), wilson(356, 360))
+    study = dataclasses.replace(study, scores=as_scores(rows))
+    assert list(tied(study, rows)["model"]) == ["a", "b"], "by the two intervals alone"
+    for model, per_image in values.items():
+        folder = study.folder("digits", model, 0) / "predictions/per_image"
+        folder.mkdir(parents=True)
+        np.save(folder / "accuracy.npy", per_image.astype(np.float32))
+    assert list(tied(study, rows)["model"]) == ["a"], "four images that only one of the two gets wrong: 2.01 standard errors"
 
 
 def as_scores(rows: pd.DataFrame) -> pd.DataFrame:

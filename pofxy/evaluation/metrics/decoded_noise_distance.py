@@ -18,6 +18,7 @@ from pofxy.evaluation.frechet import frechet_with_error
 
 HIGHER_IS_BETTER = False
 UNIT = "squared feature distance"
+FEWEST_ROWS = 2
 LOWEST = 0.0
 
 

@@ -8,8 +8,10 @@ standard error is found by the delta method. A bootstrap would give too large an
 Source: M. Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NIPS 2017, eq. 6.
 https://arxiv.org/abs/1706.08500
 
-Traps: it falls with the number of samples, so read it beside its floor (`real_train`, as many train images) and its ceiling
-(`independent_pixels`). It sees neither copies of train images nor anything of the features beyond their mean and covariance.
+Traps: it falls with the number of samples, and its interval covers what that many samples give on average, never the distance
+between the two distributions. That is the Fréchet distance at infinity, by which generators are ranked; this one is what papers
+report. Read it beside its floor (`real_train`, as many train images) and its ceiling (`independent_pixels`). It sees neither
+copies of train images nor anything of the features beyond their mean and covariance.
 """
 
 import numpy as np
@@ -18,6 +20,7 @@ from pofxy.evaluation.frechet import frechet_with_error
 
 HIGHER_IS_BETTER = False
 UNIT = "squared feature distance"
+FEWEST_ROWS = 2
 LOWEST = 0.0
 
 

@@ -4,7 +4,8 @@
 
 The bias of the distance falls as 1/n, so a line through its values at several n ends at the unbiased distance. The line here
 goes through all rows and the two halves of three random splits of samples and test images. The two halves of a split contain
-every row once, so the line measures the bias and not the chance of the split.
+every row once, so the line measures the bias and not the chance of the split. It is comparable over numbers of samples, so
+generators are ranked by it.
 
 Source: M. J. Chong, D. Forsyth, "Effectively unbiased FID and Inception score and where to find them", CVPR 2020. They use
 fifteen subsets of fifteen sizes; smaller subsets add noise and deviate from the line. https://arxiv.org/abs/1911.07023
@@ -19,6 +20,7 @@ from pofxy.evaluation.frechet import frechet, frechet_error, moments
 
 HIGHER_IS_BETTER = False
 UNIT = "squared feature distance"
+FEWEST_ROWS = 4
 SPLITS = 3
 
 

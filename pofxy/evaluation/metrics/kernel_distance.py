@@ -6,8 +6,8 @@ The maximum mean discrepancy (MMD) that the kernel Inception distance (KID) uses
 average over subsets. It compares moments up to the third and assumes no shape. Its standard error is that of a U-statistic to
 second order: near 0 the first-order term vanishes, and only the second-order term is left.
 
-Features far from 0 have huge kernels whose differences single precision loses. What the kernel has of one row alone cancels in the
-distance, so it is left out from the start, by the mean m of all rows:
+Features far from 0 have huge kernels whose differences single precision loses. What the kernel has of one row alone cancels in
+the distance, so it is left out from the start, by the mean m of all rows:
 
     k'(a, b) = k(a, b) - k(a, m) - k(m, b) + k(m, m) = c^3 (3 u v (w + 1) + g (3 w^2 + 3 w g + g^2)),      w = 1 + u + v
     c = m.m / Z + 1,      u = m.(a - m) / Z c,      v = m.(b - m) / Z c,      g = (a - m).(b - m) / Z c
@@ -25,6 +25,7 @@ import numpy as np
 
 HIGHER_IS_BETTER = False
 UNIT = "squared discrepancy"
+FEWEST_ROWS = 2
 # Rows of either side in a block, so that no matrix of all pairs is ever held. Sums are in float64.
 BLOCK = 1024
 

@@ -19,7 +19,8 @@ import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "trustworthiness"
-LOWEST = 0.0
+FEWEST_ROWS = 2
+# No LOWEST: an interval by the whole range would be several times too wide, as no latent comes near its lower end of 0.
 HIGHEST = 1.0
 N_NEIGHBORS = 5
 

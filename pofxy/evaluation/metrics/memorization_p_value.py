@@ -4,7 +4,8 @@
 
 A permutation test of `nearest_neighbor_ratio`. If the model has not memorized, train and test images are exchangeable, so which
 images of the pool are called train images does not matter. B = 999 random permutations of the pool give the distribution of the
-ratio. A small p-value means that samples are closer to train images than chance allows.
+ratio. A small p-value means that samples are closer to train images than chance allows. The interval is for the p-value of all
+permutations: it shows the chance in which of them were taken.
 
 Sources: C. Meehan, K. Chaudhuri, S. Dasgupta, "A non-parametric test to detect data-copying in generative models", AISTATS 2020
 (the question), https://arxiv.org/abs/2004.05675; B. Phipson, G. K. Smyth, "Permutation p-values should never be zero",

@@ -22,6 +22,7 @@ from pofxy.evaluation.intervals import Z95
 
 HIGHER_IS_BETTER = False
 UNIT = "share of bins"
+FEWEST_ROWS = 2
 LOWEST = 0.0
 HIGHEST = 1.0
 IMAGES_PER_BIN = 20

@@ -15,6 +15,7 @@ import numpy as np
 HIGHER_IS_BETTER = False
 BEST = 1.0
 UNIT = "relative sharpness"
+FEWEST_ROWS = 2
 LOWEST = 0.0
 IMAGES_ONLY = True
 # Images in a batch.

@@ -17,7 +17,7 @@ import numpy as np
 
 HIGHER_IS_BETTER = True
 UNIT = "similarity"
-LOWEST = -1.0
+# No LOWEST: an interval by the whole range would be several times too wide, as no image comes near its lower end of -1.
 HIGHEST = 1.0
 IMAGES_ONLY = True
 WINDOW = 11

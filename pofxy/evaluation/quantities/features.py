@@ -62,6 +62,8 @@ def inception_hash(inception: torch.nn.Module) -> str:
 @quantity(kept=False)
 def sample_balls(test_features: Tensor, sample_features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The counts of `neighbors.balls` for test images and samples in feature space."""
+    if min(len(test_features), len(sample_features)) < 2:
+        raise NotApplicable("a single point has no nearest neighbor")
     return balls(test_features, sample_features)
 
 

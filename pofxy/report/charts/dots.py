@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from pofxy.report.charts.axes import axes, svg
 from pofxy.report.charts.colors import INK, MUTED, family_color
-from pofxy.report.charts.scales import log_axis, scale_for, symlog_x_axis
+from pofxy.report.charts.scales import log_axis, scale_for, symlog_axis
 from pofxy.study import catalog
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def dot_plot(
         if scale == "log":
             log_axis(plot.xaxis, [*rows["value"], *extra["value"]], decades=1.3)
         elif scale == "symlog":
-            symlog_x_axis(plot, rows)
+            symlog_axis(plot.xaxis, rows)
         else:
             plot.locator_params(axis="x", nbins=5)
         if marked_value is not None:

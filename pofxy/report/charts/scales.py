@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.axis import XAxis, YAxis
 
 
@@ -19,11 +18,11 @@ def scale_for(values: pd.Series) -> str:
     return "log" if values.min() > 0 else "symlog"
 
 
-def symlog_x_axis(plot: "Axes", rows: pd.DataFrame) -> None:
-    """An x axis that is logarithmic on both sides of zero; linear where intervals hold zero.
+def symlog_axis(axis: "XAxis | YAxis", rows: pd.DataFrame) -> None:
+    """An axis that is logarithmic on both sides of zero; linear where intervals hold zero.
 
     Args:
-        plot: the axes.
+        axis: the x or the y axis of a plot.
         rows: value, low and high of what it shows.
     """
     from matplotlib.ticker import FuncFormatter
@@ -31,8 +30,9 @@ def symlog_x_axis(plot: "Axes", rows: pd.DataFrame) -> None:
     # A value whose interval holds 0 cannot be distinguished from 0.
     clear = rows[(rows["low"] > 0) | (rows["high"] < 0)]["value"].abs()
     smallest = clear.min() if len(clear) else rows["value"].abs().max()
-    plot.set_xscale("symlog", linthresh=10 ** np.floor(np.log10(smallest)), linscale=0.6)
-    plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
+    set_scale = axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale
+    set_scale("symlog", linthresh=10 ** np.floor(np.log10(smallest)), linscale=0.6)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 
 def log_axis(axis: "XAxis | YAxis", values: Iterable[float], decades: float = 2) -> None:

@@ -1,8 +1,8 @@
 """What does quality cost? Fit time and model size
 
-Seconds to fit, and megabytes of the saved model, against accuracy and Fréchet distance. The axes of cost are logarithmic. The
-gray line joins the Pareto front: the models that no other model beats in both cost and quality. For a model off the line, some
-model on it is both cheaper and better. The seconds are those of the machine named below.
+Seconds to fit, and megabytes of the saved model, against accuracy and Fréchet distance at infinity. The axes of cost are
+logarithmic. The gray line joins the Pareto front: the models that no other model beats in both cost and quality. For a model off
+the line, some model on it is both cheaper and better. The seconds are those of the machine named below.
 """
 
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pofxy.report.charts.axes import axes, svg
 from pofxy.report.charts.colors import FAINT, family_color
 from pofxy.report.charts.layout import BROAD, grid
-from pofxy.report.charts.scales import log_axis
+from pofxy.report.charts.scales import log_axis, scale_for, symlog_axis
 from pofxy.report.study import Study
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 ORDER = 70
 # Columns of runs.csv, each with the title of its axis and what one of its units is.
 COSTS = {"fit_seconds": ("seconds to fit", 1), "model_bytes": ("megabytes of the model", 1e6)}
-QUALITIES = {"accuracy": "accuracy", "frechet_distance": "Fréchet distance"}
-LOGARITHMIC = "frechet_distance"
+QUALITIES = {"accuracy": "accuracy", "frechet_distance_infinity": "Fréchet distance at infinity"}
 
 
 def cost(study: Study, dataset: str) -> Markup | None:
@@ -43,8 +42,11 @@ def _scatter(study: Study, dataset: str, column: str, quality: str) -> Markup | 
         plot.step(front["cost"] / one, front["value"], where="post", color=FAINT, linewidth=1, zorder=1)
         plot.scatter(rows["cost"] / one, rows["value"], s=26, c=[family_color(family) for family in rows["family"]], zorder=2)
         log_axis(plot.xaxis, rows["cost"] / one)
-        if quality == LOGARITHMIC:
+        scale = "linear" if higher_is_better else scale_for(rows["value"])
+        if scale == "log":
             log_axis(plot.yaxis, rows["value"])
+        elif scale == "symlog":
+            symlog_axis(plot.yaxis, rows)
         plot.margins(0.12)
         plot.set_xlabel(title)
         plot.set_title(f"{QUALITIES[quality]}, {'higher' if higher_is_better else 'lower'} is better")
@@ -64,8 +66,6 @@ def _rows(study: Study, dataset: str, column: str, quality: str) -> pd.DataFrame
     rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == quality) & (rows["family"] != "reference")]
     rows = rows.assign(cost=rows["model"].map(study.costs(dataset)[column]))
     rows = rows[np.isfinite(rows["value"]) & (rows["cost"] > 0)]
-    if quality == LOGARITHMIC:
-        rows = rows[rows["value"] > 0]
     higher_is_better = bool(rows["higher_is_better"].all())
     return rows.sort_values(["cost", "value"], ascending=[True, not higher_is_better])
 

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from pofxy.evaluation.intervals import Z95
 from pofxy.report.charts.axes import axes, svg
 from pofxy.report.charts.colors import CLASS_COLORS
 from pofxy.report.charts.dots import SMALL, dot_plot
 from pofxy.report.charts.layout import grid, stack
 from pofxy.report.comparison import advantage
-from pofxy.report.significance import Z
 from pofxy.report.study import Study
 from pofxy.report.verdicts.best_possible import against_oracle
 from pofxy.report.wording import metric_name, number
@@ -63,7 +63,7 @@ def _optimum(study: Study, dataset: str) -> Markup | None:
 def _panel(study: Study, oracle: pd.Series, models: pd.DataFrame) -> Markup | None:
     gaps = np.array([advantage(study, oracle, row) for _, row in models.iterrows()])  # (models, 2)
     gap = gaps[:, 0]
-    half_width = Z * gaps[:, 1]
+    half_width = Z95 * gaps[:, 1]
     rows = models.assign(value=gap, low=gap - half_width, high=gap + half_width)
     rows = rows.assign(loss=gap, higher_is_better=False, hollow=rows["bound"])
     name = metric_name(oracle["metric"])

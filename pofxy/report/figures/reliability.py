@@ -40,10 +40,12 @@ def reliability(study: Study, dataset: str) -> Markup | None:
 
 def _panel(dataset: str, model: str, family: str, probabilities: np.ndarray, truth: np.ndarray) -> tuple[float, Markup]:
     """The expected calibration error, by which the panels are sorted, and the panel; probabilities (N, K), truth (N,)."""
-    from pofxy.evaluation.metrics.expected_calibration_error import bins, expected_calibration_error
+    from pofxy.evaluation.metrics.expected_calibration_error import calibration
 
-    confidence, accuracy, count = bins(probabilities, truth)
-    error = expected_calibration_error(probabilities, truth)
+    bars = calibration(probabilities, truth)
+    confidence = bars.confidence
+    accuracy = bars.accuracy
+    count = bars.count
     color = family_color(family)
     share = count / count.max()
     filled = count > 0
@@ -58,7 +60,7 @@ def _panel(dataset: str, model: str, family: str, probabilities: np.ndarray, tru
         plot.set_yticks([0, 0.5, 1])
         plot.set_xticks([0, 0.5, 1])
         plot.set_title(model)
-        plot.annotate(f"ECE {error:.3f}", (1, 0.02), ha="right", va="bottom", fontsize=7.5)
+        plot.annotate(f"ECE {bars.error:.3f}", (1, 0.02), ha="right", va="bottom", fontsize=7.5)
         plot.set_xlabel("confidence")
         plot.set_ylabel("accuracy")
-        return error, svg(figure, f"reliability of {model} on {dataset}: expected calibration error {error:.3f}")
+        return bars.error, svg(figure, f"reliability of {model} on {dataset}: expected calibration error {bars.error:.3f}")

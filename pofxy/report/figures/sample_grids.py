@@ -1,10 +1,10 @@
 """Samples beside real images
 
-The first grid shows test images, each other grid the samples of a model. The number is the Fréchet distance of the samples, the
-smallest first. References stand last: `real_train` shows what perfect samples would look like, `independent_pixels` what every
-model should exceed. Look for classes that are missing, for repeated images, and for shapes that no real image has. Realistic
-samples do not imply a good density, nor does a poor density imply unrealistic samples: see the likelihood. Nor do they show
-whether images are new or memorized: see memorization.
+The first grid shows test images, each other grid the samples of a model. The number is the Fréchet distance of the samples at
+infinity, the smallest first. References stand last: `real_train` shows what perfect samples would look like, `independent_pixels`
+what every model should exceed. Look for classes that are missing, for repeated images, and for shapes that no real image has.
+Realistic samples do not imply a good density, nor does a poor density imply unrealistic samples: see the likelihood. Nor do they
+show whether images are new or memorized: see memorization.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ ROWS = 10
 
 def sample_grids(study: Study, dataset: str) -> Markup | None:
     """A gallery of grids of images; None where nothing was sampled."""
-    scores = study.summary[(study.summary["dataset"] == dataset) & (study.summary["metric"] == "frechet_distance")]
+    scores = study.summary[(study.summary["dataset"] == dataset) & (study.summary["metric"] == "frechet_distance_infinity")]
     distance = dict(zip(scores["model"], scores["value"], strict=True))
     grids = [
         picture._replace(remark=f"{distance[picture.name]:.3g}" if picture.name in distance else "")

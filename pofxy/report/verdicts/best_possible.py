@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pandas as pd
 
+from pofxy.evaluation.intervals import Z95
 from pofxy.report.comparison import advantage, one_each
-from pofxy.report.significance import Z, holm
+from pofxy.report.significance import holm
 from pofxy.report.study import Study
 from pofxy.report.verdicts import Verdict, Winner
 from pofxy.report.wording import decimals, interval, metric_name, number
@@ -33,7 +34,7 @@ def best_possible(study: Study, dataset: str) -> list[Verdict]:
         places = decimals([*models["value"], oracle["value"]])
         gap, error = advantage(study, oracle, best)
         name = metric_name(oracle["metric"]).lower()
-        where = f"in {name} ({oracle['unit']}), {interval(gap - Z * error, gap + Z * error, places)}".rstrip(", ")
+        where = f"in {name} ({oracle['unit']}), {interval(gap - Z95 * error, gap + Z95 * error, places)}".rstrip(", ")
         winners.append(Winner(best["model"], best["family"], number(gap, places), where))
         for model in _impossible(study, oracle, models):
             alarms.append(f"{model} beats the true distribution in {name}. That is better than possible: something is wrong.")

@@ -5,8 +5,9 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from pofxy.evaluation.intervals import Z95
 from pofxy.report.comparison import advantage
-from pofxy.report.significance import Z, holm
+from pofxy.report.significance import holm
 from pofxy.report.study import Study
 from pofxy.report.verdicts import Verdict
 from pofxy.report.wording import p_text
@@ -89,7 +90,7 @@ def memorized(study: Study, dataset: str) -> tuple[dict[str, float], dict[str, f
     for _, row in rows[rows["family"] != "reference"].iterrows():
         if len(real):
             gap, error = advantage(study, real.iloc[0], row)
-            if gap > AUTHENTICITY_GAP and gap > Z * error:
+            if gap > AUTHENTICITY_GAP and gap > Z95 * error:
                 low[row["model"]] = float(row["value"])
     return p_values, low
 
@@ -114,4 +115,4 @@ def too_near(study: Study, dataset: str, p_values: dict[str, float]) -> set[str]
         return near
     real = cast("pd.Series", ratios.loc["real_train"])
     leads = {model: advantage(study, real, cast("pd.Series", ratios.loc[model])) for model in near if model in ratios.index}
-    return {model for model, (lead, error) in leads.items() if lead > Z * error and model != "real_train"}
+    return {model for model, (lead, error) in leads.items() if lead > Z95 * error and model != "real_train"}
