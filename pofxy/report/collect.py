@@ -23,7 +23,7 @@ def collect(config: dict) -> None:
     runs = plan.runs(config)
     tracking.describe(config, list(plan.sources(config)), provenance(config))
     for run in runs:
-        status, _ = _status(config, run, runs)
+        status, _ = status_of(config, run, runs)
         _track_end(results, run, status)
     tracking.deliver(results)
     ids = tracking.run_ids(results)
@@ -157,9 +157,9 @@ def status_of(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
     for feature_net in feature_nets:
         if failure := _read_json(feature_net / "failure.json"):
             return "failed", f"{feature_net.parent.name}: {failure['reason']}"
-    if plain := plan.uncalibrated(config.get("settings", {}), run.model, (other.model for other in runs)):
-        if failure := _read_json(_folder(results, replace(run, model=plain)) / "failure.json"):
-            return "failed", f"{plain}: {failure['reason']}"
+    plain = plan.uncalibrated(config.get("settings", {}), run.model, (other.model for other in runs))
+    if plain and (failure := _read_json(_folder(results, replace(run, model=plain)) / "failure.json")):
+        return "failed", f"{plain}: {failure['reason']}"
     if all(path.is_file() for path in needed):
         return "ok", ""
     if (folder / "logs").is_dir():
