@@ -3,6 +3,7 @@
 A run that failed has a row in runs.csv with its status and the cause.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from pofxy import tracking
@@ -22,7 +23,7 @@ def collect(config: dict) -> None:
     runs = plan.runs(config)
     tracking.describe(config, list(plan.sources(config)), provenance(config))
     for run in runs:
-        status, _ = _status(config, run, runs)
+        status, _ = status_of(config, run, runs)
         _track_end(results, run, status)
     tracking.deliver(results)
     ids = tracking.run_ids(results)
@@ -108,7 +109,7 @@ def _learning_curve(results: Path, run: Run, scores: list[dict]) -> list[dict]:
 def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
     """A run's row of runs.csv; `ids` are MLflow's run ids by key."""
     folder = _folder(Path(config["results"]), run)
-    status, reason = _status(config, run, runs)
+    status, reason = status_of(config, run, runs)
     train = _read_json(folder / "train.json")
     # The stages after one that failed are those of an earlier run.
     sample = _read_json(folder / "sample.json") if status == "ok" else {}
@@ -124,7 +125,7 @@ def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
     }
 
 
-def _status(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
+def status_of(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
     """ok, or failed or timeout with the cause: the run's own, or the cause of what it depends on.
 
     Scores of an earlier run remain after a later failure of an earlier stage. They do not make the run successful.
@@ -156,6 +157,9 @@ def _status(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
     for feature_net in feature_nets:
         if failure := _read_json(feature_net / "failure.json"):
             return "failed", f"{feature_net.parent.name}: {failure['reason']}"
+    plain = plan.uncalibrated(config.get("settings", {}), run.model, (other.model for other in runs))
+    if plain and (failure := _read_json(_folder(results, replace(run, model=plain)) / "failure.json")):
+        return "failed", f"{plain}: {failure['reason']}"
     if all(path.is_file() for path in needed):
         return "ok", ""
     if (folder / "logs").is_dir():

@@ -1,8 +1,10 @@
-"""What is collected from the runs: normalized scores."""
+"""What is collected from the runs: normalized scores, and why a run failed."""
 
 import pytest
 
-from pofxy.report.collect import with_normalized_scores
+from pofxy.report.collect import status_of, with_normalized_scores
+from pofxy.storage.files import write_json
+from pofxy.study.run import Run
 
 
 def score(model, value, family="reference", half=0.05):
@@ -31,3 +33,15 @@ def test_without_floor_and_ceiling_apart_there_is_no_normalized_score():
     assert "normalized_score" not in with_normalized_scores(rows)[0], "no ceiling"
     rows = [score("mine", "0.5", "generative"), score("real_train", "1", half=0.3), score("noise", "0.5", half=0.3)]
     assert "normalized_score" not in with_normalized_scores(rows)[0], "their difference may be due to chance"
+
+
+def test_a_calibrated_model_says_which_model_it_could_not_take(tmp_path):
+    settings = {"net": {"of": "lenet", "calibrate": "temperature"}}
+    config = {"results": str(tmp_path), "settings": settings, "seeds": [0]}
+    runs = [
+        Run("digits", "lenet", "lenet", "discriminative", 0, ("predict", "predict_proba")),
+        Run("digits", "net", "lenet", "discriminative", 0, ("predict", "predict_proba"), "temperature"),
+    ]
+    write_json(tmp_path / "runs/digits/lenet/seed0/failure.json", {"status": "timeout", "stage": "train", "reason": "too slow"})
+    assert status_of(config, runs[0], runs) == ("timeout", "train: too slow")
+    assert status_of(config, runs[1], runs) == ("failed", "lenet: too slow")
