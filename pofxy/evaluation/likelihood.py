@@ -113,8 +113,8 @@ def estimates(
     """Every estimate of log p(x), the best known first.
 
     A bound by dequantization is the mean over several points of the bin. How many follows from a pilot: the first images get a
-    second point, and the variance of the differences is the noise. The pilot's values are not used otherwise, and the choice does
-    not depend on how high the values are, so the mean over all points stays unbiased.
+    second point, and the variance of the differences is the noise. The choice depends on how far the values are apart, and not on
+    how high they are, so the mean over all points stays unbiased.
 
     Args:
         model: fitted, with one capability of likelihood or more.
@@ -147,8 +147,12 @@ def estimates(
         values = first if first is not None and capability == _first_capability(model) else again(capability, x)
         if not dequantized:
             return values, ""
-        n = _n_dequantizations(values, again(capability, x[:PILOT]))
-        values = torch.stack([values, *(again(capability, x) for _ in range(n - 1))]).mean(0)  # n of (N,) -> (N,)
+        pilot = again(capability, x[:PILOT])
+        n = _n_dequantizations(values, pilot)
+        if n > 1:
+            second = torch.cat([pilot, again(capability, x[PILOT:])]) if len(x) > PILOT else pilot  # (N,)
+            more = [again(capability, x) for _ in range(n - 2)]
+            values = torch.stack([values, second, *more]).mean(0)  # n of (N,) -> (N,)
         return values, f"log p(x) of {len(x)} images by {n} dequantization{'s' * (n > 1)} of each"
 
     results = []

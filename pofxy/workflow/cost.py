@@ -67,7 +67,8 @@ def milliseconds_to_predict(model: Any, x: Tensor) -> dict[str, float]:
 
     def median_per_image(images: Tensor) -> float:
         first = seconds_to_predict(images)
-        repeats = min(max(int(PREDICTION_SECONDS / first), 1), PREDICTION_REPEATS)
+        all_fit = PREDICTION_REPEATS * first <= PREDICTION_SECONDS
+        repeats = PREDICTION_REPEATS if all_fit else max(int(PREDICTION_SECONDS / first), 1)
         return 1000 * float(np.median([seconds_to_predict(images) for _ in range(repeats)])) / len(images)
 
     def seconds_to_predict(images: Tensor) -> float:

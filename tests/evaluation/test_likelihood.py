@@ -181,7 +181,7 @@ def test_a_bound_takes_as_many_dequantizations_as_its_noise_needs(noise, n):
     first = likelihood.first_estimate(Noisy(), x, PIXELS)
     calls.clear()
     (estimate,) = likelihood.estimates(Noisy(), x, PIXELS, first=first)
-    assert sum(calls) == likelihood.PILOT + (n - 1) * len(x), "the first estimate is not computed again"
+    assert sum(calls) == max(likelihood.PILOT, (n - 1) * len(x)), "no estimate is computed again"
     assert estimate.note == f"log p(x) of 1000 images by {n} dequantization{'s' * (n > 1)} of each"
     clean = x.flatten(1).sum(1) + 3 * math.log(0.25)
     assert float((estimate.values - clean).std()) == pytest.approx(noise / math.sqrt(n), rel=0.1, abs=1e-5)

@@ -25,6 +25,7 @@ from pofxy.evaluation.quantities.ood_images import ood_images
 from pofxy.evaluation.quantity import Gallery, NotApplicable, ProbeResult
 from pofxy.evaluation.scores import measure_curves, measure_pca_baselines, measure_scores
 from pofxy.study import catalog
+from pofxy.workflow import cost
 from pofxy.workflow.job import TimeLimitExceeded, time_limit
 
 SPEC = DataSpec("made", (1, 4, 4), 10, 17, tuple("0123456789"))
@@ -275,6 +276,23 @@ def test_probes_take_fewer_images_of_a_model_with_many_passes(tags, n, n_masked)
     model.inpaint = lambda x, mask: x
     row = by_metric(measure_scores(given, ["inpainting_error"]))["inpainting_error"]
     assert row["n"] == n_masked
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(0.0, 6), (0.15, 4), (0.6, 2)])
+def test_a_slow_prediction_is_timed_fewer_times(monkeypatch, seconds, calls):
+    """One call that does not count, and then five, or as many as fit into half a second."""
+    clock = [0.0]
+    seen = []
+
+    def predict(x):
+        seen.append(len(x))
+        clock[0] += seconds * len(x) / 256
+        return torch.zeros(len(x))
+
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock[0])
+    took = cost.milliseconds_to_predict(SimpleNamespace(predict=predict), torch.zeros(300, 1))
+    assert seen == [1] * 6 + [256] * calls
+    assert took["predict_ms_per_image"] == pytest.approx(1000 * seconds / 256)
 
 
 def test_a_time_limit_names_what_was_computed():

@@ -236,6 +236,8 @@ def test_joint_marginal_and_posterior_agree(name):
     torch.testing.assert_close(joint.logsumexp(1), marginal, atol=1e-4, rtol=1e-5)
     posterior = (joint - marginal[:, None]).exp()
     torch.testing.assert_close(posterior, predict_batched(model, "predict_proba", data.x_val), atol=1e-5, rtol=1e-4)
+    if "decision_function" in MODELS[name].capabilities:
+        torch.testing.assert_close(predict_batched(model, "decision_function", data.x_val), joint)
 
 
 @having("log_prob")
