@@ -1,6 +1,7 @@
 """Models with discrete latents: codebook, prior, captions and transformers, against enumeration and autograd."""
 
 import itertools
+import math
 import re
 
 import pytest
@@ -8,11 +9,12 @@ import torch
 
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import build_model
-from pofxy.base.prediction import inference
+from pofxy.base.prediction import inference, predict_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.evaluation.metrics.text_agreement import text_agreement
 from pofxy.evaluation.metrics.text_agreement_held_out import text_agreement_held_out
 from pofxy.evaluation.quantities.prompt_agreement import prompt_agreement
+from pofxy.models.generative import vq_vae
 from pofxy.models.generative.dalle import DALLE, PADDING, UNKNOWN
 from pofxy.models.generative.vq_vae import VQVAE, Prior, straight_through
 from pofxy.nets.caption_grammar import NUMERALS
@@ -149,7 +151,7 @@ def test_the_decoders_distribution_sums_to_one_over_all_images():
     assert float(mass.sum()) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_bound_is_one_term_of_the_sum_over_all_latents():
+def test_the_bound_of_every_class_is_one_term_of_the_sum_over_all_latents():
     """Against p(x, y) by enumeration of every grid of latents."""
     model = built(VQVAE, THREE_PIXELS, words=4, width=16)
     images = torch.cartesian_prod(*[torch.arange(3) / 2] * 3).view(-1, 1, 1, 3)
@@ -165,6 +167,50 @@ def test_the_bound_is_one_term_of_the_sum_over_all_latents():
         index = (model._quantize(images) * torch.tensor([16, 4, 1])).sum(1)
         torch.testing.assert_close(bound, terms[torch.arange(len(images)), index], atol=1e-4, rtol=1e-4)
         assert float(terms.double().exp().sum()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_the_importance_weights_average_to_the_mass_and_their_bound_is_below_it(monkeypatch):
+    """Against p(x) by enumeration of every grid of latents and every label."""
+    model = built(VQVAE, THREE_PIXELS, words=4, width=16)
+    images = torch.cartesian_prod(*[torch.arange(3) / 2] * 3).view(-1, 1, 1, 3)[::3]
+    model.codebook.words.normal_().mul_(0.2)  # close together: no latent is improbable, so that the weights are of similar size
+    grids = torch.tensor(list(itertools.product(range(4), repeat=3)))
+    with torch.no_grad():
+        decoded = model._decode(grids)[:, None].expand(-1, len(images), -1)  # (64, N, 3 M D)
+        log_mass = torch.stack([model.pixel_distribution.log_mass(images, parameters) for parameters in decoded], 1)  # (N, 64)
+        log_latents = torch.stack([model.prior.log_prob(grids, torch.full((64,), k)) for k in range(2)], 1)  # (64, K)
+        exact = (model.log_prior + log_mass[:, :, None] + log_latents).flatten(1).logsumexp(1).double()  # (N,)
+        seed_everything(0)
+        monkeypatch.setattr(vq_vae, "N_IMPORTANCE_SAMPLES", 20_000)
+        log_weights = model._log_weights(images).double()  # (20000, N)
+    weights = log_weights.exp()
+    error = weights.std(0) / math.sqrt(len(weights))
+    assert ((weights.mean(0) - exact.exp()).abs() < 4.5 * error).all() and (error / exact.exp()).median() < 0.06
+    bounds = log_weights.view(-1, 16, len(images)).logsumexp(1) - math.log(16)
+    below = exact - bounds.mean(0)
+    assert (below > -4 * bounds.std(0) / math.sqrt(len(bounds))).all() and below.mean() > 0
+
+
+@pytest.mark.slow
+def test_the_bound_of_importance_samples_holds_several_times_the_mass_of_a_single_latent():
+    """A known distribution of 3 x 3 binary pixels: each repeats the one to its left in class 0, the one above it in class 1."""
+    generator = torch.Generator().manual_seed(1)
+    y = (torch.rand(1200, generator=generator) < 0.5).long()
+    x = (torch.rand(1200, 1, 3, 3, generator=generator) < 0.4).float()
+    for i in (1, 2):
+        repeats = torch.rand(1200, 1, 3, generator=generator) < 0.8
+        x[..., i] = torch.where((y == 0)[:, None, None] & repeats, x[..., i - 1], x[..., i])
+        x[..., i, :] = torch.where((y == 1)[:, None, None] & repeats, x[..., i - 1, :], x[..., i, :])
+    seed_everything(0)
+    model = build_model(VQVAE, steps=200)
+    spec = DataSpec("made", (1, 3, 3), 2, 2, ("left", "above"))
+    model.fit(TrainingData(spec, x[:1000], y[:1000], x[1000:], y[1000:]), Trainer())
+    images = torch.cartesian_prod(*[torch.arange(2.0)] * 9).view(512, 1, 3, 3)
+    single = predict_batched(model, "log_joint_bound", images).logsumexp(1).double()
+    bound = torch.stack([predict_batched(model, "log_prob_bound", images) for _ in range(10)]).double().mean(0)
+    assert single.exp().sum() < 0.15 < 0.35 < bound.exp().sum() < 1
+    assert (bound > single).double().mean() > 0.95, "nearly every image gains"
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 28), (1, 33, 20), (1, 64, 64), (1, 1, 3)], ids=str)

@@ -54,6 +54,8 @@ DECODER_DEVIATION = 0.7
 # Steps of the bound that are sampled for each image; for a small image more, so that DIMENSIONS values are predicted in all.
 N_BOUND_SAMPLES = 32
 DIMENSIONS = 2048
+# Noisy images of the bound that are denoised at once, counting one per label: more do not fit into the processor's cache.
+ROWS = 128
 # In the picture: test images, and shares of the steps at which they are shown.
 PICTURED = 6
 PICTURED_SHARES = (0.1, 0.3, 0.5, 0.7)
@@ -152,12 +154,13 @@ class DDPM(ClassPriorMixin, nn.Module):
 
     def log_prob_bound(self, x: Tensor) -> Tensor:
         """A bound of log p(x) in nats, (N,), by the null label, with which the net models all classes together."""
-        return self._bound(x, self._null(x)[:, None])[:, 0]
+        return torch.cat([self._bound(part, self._null(part)[:, None]) for part in x.split(ROWS)])[:, 0]
 
     def log_joint_bound(self, x: Tensor) -> Tensor:
         """A bound of log p(x, y) in nats, (N, K); all classes share the same noise."""
-        labels = torch.arange(len(self.log_prior), device=x.device).expand(len(x), -1)
-        return self.log_prior + self._bound(x, labels)
+        labels = torch.arange(len(self.log_prior), device=x.device)
+        parts = x.split(max(1, ROWS // len(labels)))
+        return self.log_prior + torch.cat([self._bound(part, labels.expand(len(part), -1)) for part in parts])
 
     @torch.no_grad()
     def picture(self, x: Tensor, y: Tensor) -> Visualization:

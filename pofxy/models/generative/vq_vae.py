@@ -1,12 +1,20 @@
 """VQ-VAE: a vector-quantized variational autoencoder (VAE) with discrete latents, and an autoregressive prior over them.
 
     z = encoder(x),   c_t = argmin_m |z_t - e_m|,   minimize  -log p(x | e_c) + beta |z - sg(e_c)|^2        (eq. 1 and 3)
-    log p(x) >= log sum_y p(y) prod_t p(c_t | c_1 .. c_t-1, y) p(x | e_c),      c = c(x)
+    p(x, y) = sum_c p(y) prod_t p(c_t | c_1 .. c_t-1, y) p(x | e_c) >= the one term of c = c(x)                       (classifies)
+    log p(x) >= E log 1/k sum_i p(y_i) p(c_i | y_i) p(x | e_c_i) / (q(y_i | x) q(c_i | x))                              (IWAE-k)
+    q(c | x) = prod_t softmax_m(-|z_t - e_m|^2 / s),      s = mean_t |z_t - e_c_t|^2
 
 An image is encoded as a small grid of indices c_t into a learned codebook. The gradient of the decoder's input is copied to the
 encoder (straight-through estimator). A codebook vector e_m is an exponential moving average (EMA) of the z that are assigned to
 it; one that is hardly used is restarted at a z of the batch. A causal transformer, trained afterwards, gives the probability of
-the latents. The bound keeps one term of the sum over all latents: those that the encoder chooses.
+the latents.
+
+The sum over all latents cannot be computed. Classification takes the term of the latents that the encoder chooses, which are the
+same for all classes. That term is a loose bound: many other latents decode to almost the same image. So the bound of p(x) takes
+k importance samples around the chosen ones, as the importance weighted autoencoder (IWAE) does. On a known distribution of images
+of 3 x 3 binary pixels, summed over all 512 images, the single term holds .06 (200 steps) to .25 (500 steps) of the mass, and
+IWAE-16 .5 to .6. On val of digits IWAE-16 is 10.4 nats tighter, and 128 importance samples would give 2 nats more.
 
 References:
     A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural discrete representation learning", NIPS 2017; EMA in appendix A.1.
@@ -16,6 +24,7 @@ References:
     The distribution of a pixel: T. Salimans et al., "PixelCNN++", ICLR 2017. https://arxiv.org/abs/1701.05517
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,6 +45,12 @@ from pofxy.training.trainer import Objective, Trainer
 
 # Weight of the histogram of latents of a class, against that of all images.
 CLASS_WEIGHT = 0.1
+# k, importance samples of the bound of p(x), and the share of their labels that are uniform over the classes, so that no
+# importance weight is huge.
+N_IMPORTANCE_SAMPLES = 16
+UNIFORM_SHARE = 0.02
+# Latents decoded at once: more do not fit into the processor's cache.
+ROWS = 1024
 # Codebook vectors in the picture.
 PICTURED = 40
 
@@ -59,7 +74,7 @@ class VQVAE(BayesRuleBoundMixin, nn.Module):
             decay of the prior.
     """
 
-    tags = Tags(conditional=True, bound="one latent", images_only=True, trained_in_steps=True, passes_per_class=True)
+    tags = Tags(conditional=True, bound="IWAE-16", images_only=True, trained_in_steps=True, passes=16)
     log_prior: Tensor
 
     def __init__(
@@ -131,11 +146,19 @@ class VQVAE(BayesRuleBoundMixin, nn.Module):
         return self.codebook.words[self._quantize(x)].flatten(1)  # (N, T, E) -> (N, T E)
 
     def log_joint_bound(self, x: Tensor) -> Tensor:
-        """log p(y) + log p(c | y) + log p(x | c) in nats, (N, K): p(x, y) is the sum of such terms over all c."""
+        """log p(y) + log p(c | y) + log p(x | c) in nats, (N, K): p(x, y) is the sum of such terms over all c.
+
+        Of this sum it is one term, far below the whole; its softmax is `predict_proba`. `log_prob_bound` is tighter.
+        """
         latents = self._quantize(x)
         labels = torch.arange(len(self.log_prior), device=x.device)
         log_latents = torch.stack([self.prior.log_prob(latents, k.expand(len(x))) for k in labels], 1)  # (N, K)
         return self.log_prior + log_latents + self.pixel_distribution.log_mass(x, self._decode(latents))[:, None]
+
+    def log_prob_bound(self, x: Tensor) -> Tensor:
+        """The IWAE-16 bound of log p(x) in nats, (N,), over latents near those of x and labels from `predict_proba`."""
+        k = N_IMPORTANCE_SAMPLES
+        return torch.cat([self._log_weights(part).logsumexp(0) - math.log(k) for part in x.split(ROWS // k)])
 
     def picture(self, x: Tensor, y: Tensor) -> Visualization:
         """The codebook vectors that are used most."""
@@ -147,6 +170,24 @@ class VQVAE(BayesRuleBoundMixin, nn.Module):
         used = f"{len(x)} test images use {int((counts > 0).sum())} of {self.words} vectors."
         caption = f"Vectors of the codebook, the most used first, each decoded at every place of the grid. {used}"
         return Visualization(images, columns=10, caption=caption)
+
+    def _log_weights(self, x):
+        """log p(y, c, x) - log q(y, c | x) in nats of k importance samples, (k, N): the mean of its exponential is p(x)."""
+        k = N_IMPORTANCE_SAMPLES
+        classes = len(self.log_prior)
+        label_proposal = (1 - UNIFORM_SHARE) * self.predict_proba(x) + UNIFORM_SHARE / classes  # (N, K)
+        distance = torch.cdist(self.encoder(x), self.codebook.words.expand(len(x), -1, -1)).square()  # (N, T, M)
+        scale = distance.amin(2).mean(1).clamp(min=1e-6)
+        log_proposal = (-distance / scale[:, None, None]).log_softmax(2)
+        labels = torch.multinomial(label_proposal, k, replacement=True).T.flatten()  # (N, k) -> (k N,)
+        latents = torch.multinomial(log_proposal.exp().flatten(0, 1), k, replacement=True)  # (N T, k)
+        latents = latents.view(len(x), -1, k).permute(2, 0, 1)  # (N, T, k) -> (k, N, T)
+        log_q = log_proposal.expand(k, -1, -1, -1).gather(3, latents[..., None]).sum((2, 3)).flatten()  # (k N,)
+        log_q = log_q + label_proposal.log().repeat(k, 1).gather(1, labels[:, None])[:, 0]
+        latents = latents.flatten(0, 1)  # (k N, T)
+        log_mass = self.pixel_distribution.log_mass(x.repeat(k, 1, 1, 1), self._decode(latents))
+        log_p = self.log_prior[labels] + self.prior.log_prob(latents, labels) + log_mass
+        return (log_p - log_q).view(k, -1)
 
     def _train_part(self, data, trainer, name, loss, parameters, steps, weight_decay):
         objective = Objective(loss, parameters, self.optimization.learning_rate, weight_decay=weight_decay, name=name)
