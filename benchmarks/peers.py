@@ -4,7 +4,8 @@
 
 Models in closed form: the largest difference between both implementations. Trained models: their scores on test images after
 equal core-seconds of training. A peer is trained with each of several settings, and the best one on val counts; pofxy's models
-have their default settings. Both sides have the same learning rate schedule and early stopping on val.
+have their default settings. Both sides have the same learning rate schedule and early stopping on val. Peers train in
+float32; the remark says in what precision pofxy's side was trained. benchmarks/pythae_vae.py compares a model in both precisions.
 """
 
 import copy
@@ -27,14 +28,14 @@ import project
 from pofxy.base.bayes import log_class_prior
 from pofxy.base.data import DataSpec, TrainingData, dequantize
 from pofxy.base.hyperparameters import build_model
-from pofxy.base.prediction import inference, predict_batched
+from pofxy.base.prediction import best_device, inference, predict_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.base.tags import Tags
 from pofxy.data.datasets import open_dataset
 from pofxy.data.preprocess import spec, split
 from pofxy.evaluation import likelihood
 from pofxy.storage.models import load_spec, model_class
-from pofxy.training.trainer import Trainer
+from pofxy.training.trainer import Trainer, supports_bfloat16
 from pofxy.workflow import cost
 from pofxy.workflow.provenance import provenance
 
@@ -83,13 +84,36 @@ class Digits:
         return cls(TrainingData(data_spec, *train, *val), *test)
 
 
+@dataclass
+class RecordingTrainer(Trainer):
+    """The training loop, which notes the precision that it was run in.
+
+    Attributes:
+        precision: "bfloat16" for mixed precision, else "float32".
+    """
+
+    precision: str = field(default="float32", init=False)
+
+    def run(self, *arguments, bfloat16: bool = False, **options) -> None:
+        """As in Trainer."""
+        if bfloat16 and supports_bfloat16(best_device()):
+            self.precision = "bfloat16"
+        super().run(*arguments, bfloat16=bfloat16, **options)
+
+
 def fit_model(name: str, data: TrainingData, **settings: object):
-    """One of pofxy's generative models, fitted, and the core-seconds of its fit."""
+    """One of pofxy's generative models, fitted, the core-seconds of its fit, and the precision of its training."""
     seed_everything(SEED)
     model = build_model(model_class("generative", name), settings)
+    trainer = RecordingTrainer()
     with cost.stopwatch() as spent:
-        model.fit(data, Trainer())
-    return model, spent["core_seconds"]
+        model.fit(data, trainer)
+    return model, spent["core_seconds"], trainer.precision
+
+
+def in_precisions(ours: str) -> str:
+    """A remark on the precision of both sides; that of the peer is float32."""
+    return "both in float32" if ours == "float32" else f"ours in {ours}, theirs in float32"
 
 
 # Trained models
@@ -278,7 +302,7 @@ def compare_trained(digits: Digits) -> list[Row]:
         ("real_nvp", "zuko 1.6: neural spline flow", spline_flow, ((2, 128), (3, 128), (3, 256))),
         ("glow", "normflows 1.7: Glow", normflows_glow, ((4, 64), (8, 64), (8, 128))),
     ):
-        model, seconds = fit_model(name, data)
+        model, seconds, precision = fit_model(name, data)
         peers = []
         for size in sizes:
             for learning_rate in (1e-3, 3e-3):
@@ -289,10 +313,10 @@ def compare_trained(digits: Digits) -> list[Row]:
                 print(f"{name}: {peers[-1][2]}: {peer.best_val_loss:.2f} nats on val", file=sys.stderr)
         _, theirs, chosen = min(peers, key=lambda peer: peer[0])
         bits = [f"{_bits_per_dim(side, digits):.3f}" for side in (model, theirs)]
-        remark = f"{seconds:.0f} core-s each; theirs {chosen}, the best of {len(peers)} on val"
+        remark = f"{in_precisions(precision)}; {seconds:.0f} core-s each; theirs {chosen}, the best of {len(peers)} on val"
         rows.append(Row(f"{name} / {peer_name}", "bits/dim, uniform-dequantized bound", *bits, remark))
 
-    model, seconds = fit_model("restricted_boltzmann", data)
+    model, seconds, _ = fit_model("restricted_boltzmann", data)
     peers = []
     for learning_rate in (0.3, 0.1, 0.03, 0.01):
         theirs = fit_bernoulli_rbm(data, model.hidden, learning_rate, seconds)

@@ -32,7 +32,6 @@ def fit_classifier(
     data: TrainingData,
     trainer: Trainer,
     optimization: Optimization,
-    bfloat16: bool = True,
 ) -> None:
     """Trains on the train split with a one-cycle schedule; the model keeps its parameters with the lowest validation loss.
 
@@ -42,6 +41,5 @@ def fit_classifier(
         data: train and validation split.
         trainer: the training loop.
         optimization: steps, batch size, highest learning rate and weight decay.
-        bfloat16: whether to use mixed precision where the hardware computes bfloat16.
     """
-    trainer.minimize(model, data, loss, optimization, schedule="one_cycle", validate=loss, bfloat16=bfloat16)
+    trainer.minimize(model, data, loss, optimization, schedule="one_cycle", validate=loss, bfloat16=True)

@@ -24,6 +24,7 @@ from pofxy.base.hyperparameters import Augmentation
 from pofxy.base.prediction import predict_batched, sample_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.nets.augment import augment
+from pofxy.nets.dropout import Dropout
 from pofxy.storage.models import load_model, model_class, save_model
 from pofxy.training.trainer import Trainer
 
@@ -181,3 +182,18 @@ def test_tables_of_two_classes_or_more_with_a_constant_column(name, classes, tmp
     for method in {"predict_proba", "decision_function"} & set(MODELS[name].capabilities):
         rows = predict_batched(loaded, method, data.x_val)
         assert rows.shape == (30, classes) and torch.equal(rows.argmax(1), labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_drops_the_share_and_keeps_the_mean(dtype):
+    torch.manual_seed(0)
+    dropout = Dropout(0.3)
+    h = torch.ones(100_000, dtype=dtype, requires_grad=True)
+    dropped = dropout(h)
+    assert dropped.dtype == dtype
+    values = dropped.detach().float()
+    assert float((values == 0).float().mean()) == pytest.approx(0.3, abs=0.01)
+    assert float(values.max()) == pytest.approx(1 / 0.7, rel=4e-3)  # bfloat16 has eight bits
+    dropped.sum().backward()
+    assert torch.equal(h.grad, dropped.detach())
+    assert dropout.eval()(h) is h

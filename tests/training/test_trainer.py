@@ -267,6 +267,14 @@ def test_best_parameters_on_val_are_kept_and_patience_ends_the_training(train_cl
     assert not net.training
 
 
+def test_a_subset_of_a_learning_curve_is_not_validated_on_itself(new_classifier, table):
+    net = new_classifier()
+    trainer = Trainer()
+    net.fit(TrainingData(table.spec, table.x, table.y, table.x, table.y), trainer, steps=12)
+    assert trainer.history and all("val_loss" not in row for row in trainer.history)
+    assert not net.training
+
+
 # ---- one step ----
 
 

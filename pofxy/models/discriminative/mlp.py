@@ -64,8 +64,7 @@ class MLP(LogitsClassifierMixin, nn.Module):
     def fit(self, data: TrainingData, trainer: Trainer) -> None:
         """Trains on the train split by maximum likelihood."""
         self.build(data.spec)
-        # In layers of this size, products in bfloat16 save less time than the conversions cost.
-        fit_classifier(self, self._loss, data, trainer, self.optimization, bfloat16=False)
+        fit_classifier(self, self._loss, data, trainer, self.optimization)
 
     def decision_function(self, x: Tensor) -> Tensor:
         """x -> the logits, (N, K)."""
