@@ -1,6 +1,6 @@
 """The report of a large study: 200 models on four data sets with five seeds, whose results are made up.
 
-    python benchmarks/report.py        prints seconds and peak memory of collecting and rendering
+python benchmarks/report.py        prints seconds and peak memory of collecting and rendering
 """
 
 import json
@@ -33,10 +33,13 @@ def measure(_: project.Project | None = None) -> Measurement:
         file = Path(folder) / "config.json"
         file.write_text(json.dumps(config))
         # No server: what is sent to MLflow while a study runs is sent by its jobs, and is no part of the report.
-        quiet = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "PYTHONPATH": str(project.ROOT)}
+        server = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        quiet = os.environ | server | {"PYTHONPATH": str(project.ROOT)}
         measured = {}
         for step in STEPS:
-            done = subprocess.run([sys.executable, __file__, step, str(file)], env=quiet, check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, __file__, step, str(file)], env=quiet, check=True, capture_output=True, text=True
+            )
             measured[step] = json.loads(done.stdout.splitlines()[-1])
         page = Path(config["results"]) / "report/index.html"
         megabytes = page.stat().st_size / 1e6

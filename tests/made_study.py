@@ -335,9 +335,11 @@ def make_large_study(folder: Path, copies: int, seeds: tuple[int, ...], datasets
         (place / "sample.json").write_text('{"sample_seconds": 0.3, "n": 360}')
         if run.family == "feature_net":
             continue
-        learning = _make_curves(key, made.scores["accuracy"].value, "log_joint" in capabilities, plan.learns(config, run), rng) if (
-            "accuracy" in made.scores
-        ) else []
+        learning = (
+            _make_curves(key, made.scores["accuracy"].value, "log_joint" in capabilities, plan.learns(config, run), rng)
+            if ("accuracy" in made.scores)
+            else []
+        )
         own = [row for row in learning if row[4] != "learning_curve"]
         (place / "learning").mkdir()
         subsets = [row for row in learning if row[4] == "learning_curve" and row[6] < SIZES[-1]]

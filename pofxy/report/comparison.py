@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pofxy.report.significance import Z
-from pofxy.report.study import Study
+from pofxy.report.study import SCORE_KEYS, Study
 
 # How much wider a bootstrap interval may be than the interval of the mean of the values per image.
 BOOTSTRAP_TOLERANCE = 1.25
@@ -66,13 +66,12 @@ def _values_per_image(study: Study, row: pd.Series) -> np.ndarray | None:
     values = study.per_image(row["dataset"], row["model"], row["metric"])
     if values is None or len(values) < 2 or row["split"] != "test" or math.isfinite(row["best"]):
         return None
-    keys = ["dataset", "model", "metric", "unit", "split", "estimator"]
-    scores = study.scores[(study.scores[keys] == row[keys]).all(axis=1)]
-    scores = scores[scores["seed"] == study.first_seed(row["dataset"], row["model"])]
-    if scores.empty or scores["n"].iloc[0] != len(values):
+    score = study.score_of_first_seed(tuple(row[key] for key in SCORE_KEYS))
+    if score is None or score[0] != len(values):
         # The values belong to another estimator, over other images.
         return None
-    error = (scores["ci_high"] - scores["ci_low"]).iloc[0] / 2 / Z
+    _, low, high = score
+    error = (high - low) / 2 / Z
     # A wider interval contains an error that all images share, such as that of a normalizer. Paired differences do not see it.
     explained = math.isnan(error) or error <= BOOTSTRAP_TOLERANCE * _standard_error(values) + 1e-12
     return values if explained else None
