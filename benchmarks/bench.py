@@ -18,6 +18,7 @@ import throughput
 from measurement import Measurement
 
 import project
+import report
 import study
 from pofxy.workflow.provenance import provenance
 
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "study": study.cost,
     "noop": study.noop,
     "planning": planning.measure,
+    "report": report.measure,
     "throughput": throughput.measure,
     "sample_metrics": sample_metrics.measure,
 }

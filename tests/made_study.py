@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pofxy.study import catalog, columns
+from pofxy.study import catalog, columns, plan
 
 # A message that HTML and templates must escape.
 EVIL = 'ValueError: <script>alert(1)</script> & "quotes" {{ 7 * 7 }}'
@@ -304,6 +304,57 @@ def make_study(folder: Path, bad: bool = True, seeds: tuple[int, ...] = (0,), da
     }
 
 
+def make_large_study(folder: Path, copies: int, seeds: tuple[int, ...], datasets: tuple[str, ...]) -> dict:
+    """Writes the files of all runs of a study of many models, but not the tables that `collect` makes of them.
+
+    Args:
+        folder: the results folder.
+        copies: how many variants of each model there are, the model itself included.
+        seeds: of all models but the references.
+        datasets: names of data sets of images.
+
+    Returns:
+        The study's config.
+    """
+    rng = np.random.default_rng(0)
+    trained = [model for model, made in MODELS.items() if made.family != "reference"]
+    variants = {f"{model}_{i}": {"of": model} for model in trained for i in range(1, copies)}
+    config = {
+        "study": "a_large_study",
+        "results": str(folder),
+        "datasets": {name: {"of": "digits"} for name in datasets},
+        "models": [*trained, *variants],
+        "seeds": list(seeds),
+        "settings": variants,
+    }
+    for dataset in datasets:
+        _make_data(folder / "data" / dataset, dataset, rng)
+    for run in plan.runs(config):
+        place = folder / "runs" / run.key
+        made = MODELS.get(run.of, Model("", "encode", {}))
+        key = (run.dataset, run.model, run.family, run.seed)
+        capabilities = made.capabilities.split()
+        _make_run(place, run.of, capabilities, True, rng)
+        (place / "sample.json").write_text('{"sample_seconds": 0.3, "n": 360}')
+        if run.family == "feature_net":
+            continue
+        learning = (
+            _make_curves(key, made.scores["accuracy"].value, "log_joint" in capabilities, plan.learns(config, run), rng)
+            if ("accuracy" in made.scores)
+            else []
+        )
+        own = [row for row in learning if row[4] != "learning_curve"]
+        (place / "learning").mkdir()
+        subsets = [row for row in learning if row[4] == "learning_curve" and row[6] < SIZES[-1]]
+        for name, rows, header in (
+            ("scores.csv", _make_scores(key, made.scores, MODELS, rng), columns.SCORES),
+            ("curves.csv", own + _more_curves(key, capabilities, rng), columns.CURVES),
+            ("learning/curve.csv", subsets, columns.CURVES),
+        ):
+            pd.DataFrame(rows, columns=list(header)).to_csv(place / name, index=False)
+    return config
+
+
 def _run_row(run_key: tuple, capabilities: str, cost: dict, status: str = "ok", reason: str = "") -> dict:
     """A row of runs.csv."""
     return dict(zip(columns.RUN_KEY, run_key)) | {"status": status, "reason": reason, "capabilities": capabilities} | cost
@@ -349,7 +400,7 @@ def _make_failure(folder: Path, status: str, reason: str) -> None:
 def _make_data(folder: Path, name: str, rng: np.random.Generator) -> None:
     folder.mkdir(parents=True)
     y = np.arange(TEST) % 10
-    audit: dict = {"duplicates": {"within_train": 3}, "counts": {"test": [10] * 10}}
+    audit: dict = {"duplicates": {"within_train": 3}, "counts": {"train": [126] * 10, "test": [10] * 10}}
     if name == "gaussians":
         y = y % 3
         x = rng.normal(size=(TEST, 2)) * 0.5 + np.array([[0, 0], [2, 0], [1, 2]])[y]

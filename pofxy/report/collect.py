@@ -22,20 +22,23 @@ def collect(config: dict) -> None:
     results = Path(config["results"])
     runs = plan.runs(config)
     tracking.describe(config, list(plan.sources(config)), provenance(config))
-    for run in runs:
-        status, _ = status_of(config, run, runs)
+    feature_nets = {run.dataset: run for run in runs if run.family == "feature_net"}
+    models = tuple(dict.fromkeys(run.model for run in runs))
+    statuses = [status_of(config, run, feature_nets.get(run.dataset), models) for run in runs]
+    for run, (status, _) in zip(runs, statuses):
         _track_end(results, run, status)
     tracking.deliver(results)
     ids = tracking.run_ids(results)
-    rows = [_row(config, run, runs, ids) for run in runs]
+    rows = [_row(results, run, *status, ids) for run, status in zip(runs, statuses)]
     successful = {(row["dataset"], row["model"], row["seed"]) for row in rows if row["status"] == "ok"}
     scores: list[dict] = []
     curves: list[dict] = []
     for run in runs:
         if run.family != "feature_net" and (run.dataset, run.model, run.seed) in successful:
-            scores += files.read_csv(_folder(results, run) / "scores.csv")
+            own = files.read_csv(_folder(results, run) / "scores.csv")
+            scores += own
             curves += files.read_csv(_folder(results, run) / "curves.csv")
-            curves += _learning_curve(results, run, scores) if plan.learns(config, run) else []
+            curves += _learning_curve(results, run, own) if plan.learns(config, run) else []
     files.write_csv(results / "report/scores.csv", with_normalized_scores(scores), columns.SCORES)
     files.write_csv(results / "report/curves.csv", curves, columns.CURVES)
     files.write_csv(results / "report/runs.csv", rows, columns.RUNS)
@@ -97,19 +100,20 @@ def _scale(row: dict) -> tuple:
 
 
 def _learning_curve(results: Path, run: Run, scores: list[dict]) -> list[dict]:
-    """A run's accuracies on training subsets of growing size, and at the end the accuracy after the whole train split."""
+    """A run's accuracies on training subsets of growing size, and at the end the accuracy after the whole train split.
+
+    `scores` are the run's own.
+    """
     rows = files.read_csv(_folder(results, run) / "learning/curve.csv")
     counts = files.read_json(results / "data" / run.dataset / "audit.json")["counts"]["train"]
-    key = {"dataset": run.dataset, "model": run.model, "seed": str(run.seed), "metric": "accuracy"}
-    whole = next(row for row in scores if key.items() <= row.items())
+    whole = next(row for row in scores if row["metric"] == "accuracy")
     place = {"curve": "learning_curve", "condition": "", "at": round(sum(counts) / len(counts), 1), "draw": 0, "unit": "accuracy"}
     return [*rows, {column: whole.get(column) for column in columns.CURVES} | place]
 
 
-def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
+def _row(results: Path, run: Run, status: str, reason: str, ids: dict[str, str]) -> dict:
     """A run's row of runs.csv; `ids` are MLflow's run ids by key."""
-    folder = _folder(Path(config["results"]), run)
-    status, reason = status_of(config, run, runs)
+    folder = _folder(results, run)
     train = _read_json(folder / "train.json")
     # The stages after one that failed are those of an earlier run.
     sample = _read_json(folder / "sample.json") if status == "ok" else {}
@@ -125,10 +129,16 @@ def _row(config: dict, run: Run, runs: list[Run], ids: dict[str, str]) -> dict:
     }
 
 
-def status_of(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
+def status_of(config: dict, run: Run, net: Run | None, models: tuple[str, ...]) -> tuple[str, str]:
     """ok, or failed or timeout with the cause: the run's own, or the cause of what it depends on.
 
     Scores of an earlier run remain after a later failure of an earlier stage. They do not make the run successful.
+
+    Args:
+        config: the study's config.
+        run: whose status it is.
+        net: the feature net of its data set; None where there is none.
+        models: names of the study's models, of which a calibrated one may take its fit.
     """
     results = Path(config["results"])
     folder = _folder(results, run)
@@ -136,10 +146,8 @@ def status_of(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
     learns = plan.learns(config, run)
     evaluated = run.family != "feature_net"
     feature_nets = []
-    if evaluated and plan.uses_feature_net(run.capabilities):
-        feature_nets = [
-            _folder(results, other) for other in runs if (other.family, other.dataset) == ("feature_net", run.dataset)
-        ]
+    if net and evaluated and plan.uses_feature_net(run.capabilities):
+        feature_nets = [_folder(results, net)]
     needed = [data / "spec.json", *(place / "train.json" for place in (folder, *feature_nets))]
     if evaluated:
         needed.append(folder / "scores.csv")
@@ -157,7 +165,7 @@ def status_of(config: dict, run: Run, runs: list[Run]) -> tuple[str, str]:
     for feature_net in feature_nets:
         if failure := _read_json(feature_net / "failure.json"):
             return "failed", f"{feature_net.parent.name}: {failure['reason']}"
-    plain = plan.uncalibrated(config.get("settings", {}), run.model, (other.model for other in runs))
+    plain = plan.uncalibrated(config.get("settings", {}), run.model, models)
     if plain and (failure := _read_json(_folder(results, replace(run, model=plain)) / "failure.json")):
         return "failed", f"{plain}: {failure['reason']}"
     if all(path.is_file() for path in needed):

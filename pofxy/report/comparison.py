@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pofxy.evaluation.intervals import Z95, of_bounded
-from pofxy.report.study import Study
+from pofxy.report.study import SCORE_KEYS, Study
 from pofxy.study import catalog
 
 # How much wider an interval, of a bootstrap for example, may be than that of the mean of the values per image.
@@ -67,13 +67,12 @@ def _values_per_image(study: Study, row: pd.Series) -> np.ndarray | None:
     values = study.per_image(row["dataset"], row["model"], row["metric"])
     if values is None or len(values) < 2 or row["split"] != "test" or math.isfinite(row["best"]):
         return None
-    keys = ["dataset", "model", "metric", "unit", "split", "estimator"]
-    scores = study.scores[(study.scores[keys] == row[keys]).all(axis=1)]
-    scores = scores[scores["seed"] == study.first_seed(row["dataset"], row["model"])]
-    if scores.empty or scores["n"].iloc[0] != len(values):
+    score = study.score_of_first_seed(tuple(row[key] for key in SCORE_KEYS))
+    if score is None or score[0] != len(values):
         # The values belong to another estimator, over other images.
         return None
-    width = (scores["ci_high"] - scores["ci_low"]).iloc[0]
+    _, low, high = score
+    width = high - low
     # A wider interval contains an error that all images share, such as that of a normalizer. Paired differences do not see it.
     explained = math.isnan(width) or width <= TOLERANCE * _interval_width(values, row["metric"]) + 1e-12
     return values if explained else None

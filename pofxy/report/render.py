@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from pofxy.report.study import Study, run_rows
 from pofxy.report.tables import Table, compare
-from pofxy.report.verdicts import verdicts
+from pofxy.report.verdicts import headline_metrics, verdicts
 from pofxy.report.wording import breakable, code, docstring, duration, normalized
 from pofxy.storage.files import atomic
 from pofxy.study import catalog
@@ -25,6 +25,9 @@ logger = logging.getLogger("pofxy")
 # How many lines of the log of a failed job are shown, and how many bytes at its end are read for them.
 LOG_LINES = 15
 LOG_BYTES = 50_000
+# A study of more models, counted for each of its data sets, is large: its figures show the best models of each family alone.
+LARGE = 150
+BEST_OF_FAMILY = 6
 
 
 def render(results: Path, config: dict, output: Path) -> None:
@@ -56,7 +59,8 @@ def render(results: Path, config: dict, output: Path) -> None:
         verdicts={dataset: answers for dataset in study.datasets if (answers := verdicts(study, dataset))},
         tables=tables,
         several_seeds=any(table.several_seeds for table in all_tables),
-        figures=draw_figures(study),
+        figures=draw_figures(study.of_models(best_of_families(study)) if is_large(study) else study),
+        models_in_figures=BEST_OF_FAMILY if is_large(study) else 0,
         failures=list_failures(study),
         facts=facts(study),
         config_text=_yaml(config),
@@ -68,6 +72,26 @@ def render(results: Path, config: dict, output: Path) -> None:
     )
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def is_large(study: Study) -> bool:
+    """Whether the figures have no room for all models of the study."""
+    return len(study.runs.drop_duplicates(["dataset", "model"])) > LARGE
+
+
+def best_of_families(study: Study) -> set[tuple[str, str]]:
+    """(data set, model) of the models that the figures of a large study show: the reference models and, of each family, the best.
+
+    The best by each headline metric in turn, until there are BEST_OF_FAMILY; models without such a score come last.
+    """
+    scores = study.summary[study.summary["metric"].isin(headline_metrics()) & (study.summary["split"] != "train")]
+    scores = scores.assign(place=scores.groupby(["dataset", "family", "metric", "unit"])["loss"].rank(method="first"))
+    best = scores.groupby(["dataset", "model"])["place"].min()
+    models = study.runs.drop_duplicates(["dataset", "model"]).join(best, on=["dataset", "model"])
+    models = models.sort_values("place", kind="stable", na_position="last")
+    first = models.groupby(["dataset", "family"]).cumcount() < BEST_OF_FAMILY
+    chosen = models[first | ~models["family"].isin(["discriminative", "generative"])]
+    return set(zip(chosen["dataset"], chosen["model"]))
 
 
 def draw_figures(study: Study) -> list[dict]:

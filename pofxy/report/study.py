@@ -7,7 +7,7 @@ nothing.
 import base64
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -31,6 +31,10 @@ COSTS = (
     "peak_mb",
     "model_bytes",
 )
+
+
+# Columns of scores.csv that tell the scores of one model and seed apart.
+SCORE_KEYS = ("dataset", "model", "metric", "unit", "split", "estimator")
 
 
 class RunRow(Protocol):
@@ -98,6 +102,14 @@ class Study:
             runs=_read_table(results / "report/runs.csv", columns.RUNS),
             curves=_read_table(results / "report/curves.csv", columns.CURVES),
         )
+
+    def of_models(self, models: set[tuple[str, str]]) -> "Study":
+        """The same study with the results of some models alone, each given as (data set, model)."""
+
+        def chosen(table: pd.DataFrame) -> pd.DataFrame:
+            return table[[pair in models for pair in zip(table["dataset"], table["model"])]]
+
+        return replace(self, scores=chosen(self.scores), runs=chosen(self.runs), curves=chosen(self.curves))
 
     @cached_property
     def datasets(self) -> list[str]:
@@ -191,14 +203,41 @@ class Study:
 
     def first_seed(self, dataset: str, model: str) -> int:
         """The first seed of a model's runs: the one whose pictures and predictions are shown."""
-        return int(self._runs_of(dataset, model)["seed"].iloc[0])
+        return self._first_seeds[dataset, model]
 
     def per_image(self, dataset: str, model: str, metric: str) -> np.ndarray | None:
         """The values (N,) whose mean is the score of a model's first seed, in the order of the test images; None if unknown."""
-        if self._runs_of(dataset, model).empty:
-            return None
-        path = self.folder(dataset, model, self.first_seed(dataset, model)) / f"predictions/per_image/{metric}.npy"
-        return np.load(path).astype(np.float64) if path.is_file() else None
+        key = (dataset, model, metric)
+        if key not in self._values_per_image and (dataset, model) in self._first_seeds:
+            path = self.folder(dataset, model, self.first_seed(dataset, model)) / f"predictions/per_image/{metric}.npy"
+            self._values_per_image[key] = np.load(path).astype(np.float64) if path.is_file() else None
+        return self._values_per_image.get(key)
+
+    def score_of_first_seed(self, keys: tuple[str, ...]) -> tuple[float, float, float] | None:
+        """n, ci_low and ci_high of a score of a model's first seed; None where there is none.
+
+        Args:
+            keys: values of the columns SCORE_KEYS.
+        """
+        return self._scores_of_first_seeds.get(keys)
+
+    @cached_property
+    def _values_per_image(self) -> dict[tuple[str, str, str], np.ndarray | None]:
+        """What `per_image` has read."""
+        return {}
+
+    @cached_property
+    def _first_seeds(self) -> dict[tuple[str, str], int]:
+        first = self.runs.drop_duplicates(["dataset", "model"])
+        return {(dataset, model): int(seed) for dataset, model, seed in zip(first["dataset"], first["model"], first["seed"])}
+
+    @cached_property
+    def _scores_of_first_seeds(self) -> dict[tuple[str, ...], tuple[float, float, float]]:
+        found = {}
+        for *keys, seed, n, low, high in self.scores[[*SCORE_KEYS, "seed", "n", "ci_low", "ci_high"]].itertuples(index=False):
+            if self._first_seeds.get((keys[0], keys[1])) == seed:
+                found.setdefault(tuple(keys), (n, low, high))
+        return found
 
     def truth(self, dataset: str) -> np.ndarray:
         """The labels of the test split, (N,)."""
@@ -240,9 +279,6 @@ class Study:
             predecessors[y == label] = np.arange((y == label).sum())
         first = np.lexsort((y, predecessors))[:count]
         return np.asarray(x[first]), y[first]
-
-    def _runs_of(self, dataset: str, model: str) -> pd.DataFrame:
-        return self.runs[(self.runs["dataset"] == dataset) & (self.runs["model"] == model)]
 
     @staticmethod
     def json(path: Path) -> dict:

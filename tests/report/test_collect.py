@@ -1,8 +1,11 @@
-"""What is collected from the runs: normalized scores, and why a run failed."""
+"""What is collected: normalized scores, why a run failed, and a large study's tables, whose figures show its best models."""
 
 import pytest
 
-from pofxy.report.collect import status_of, with_normalized_scores
+from made_study import make_large_study
+from pofxy.report import render
+from pofxy.report.collect import collect, status_of, with_normalized_scores
+from pofxy.report.study import Study
 from pofxy.storage.files import write_json
 from pofxy.study.run import Run
 
@@ -43,5 +46,29 @@ def test_a_calibrated_model_says_which_model_it_could_not_take(tmp_path):
         Run("digits", "net", "lenet", "discriminative", 0, ("predict", "predict_proba"), "temperature"),
     ]
     write_json(tmp_path / "runs/digits/lenet/seed0/failure.json", {"status": "timeout", "stage": "train", "reason": "too slow"})
-    assert status_of(config, runs[0], runs) == ("timeout", "train: too slow")
-    assert status_of(config, runs[1], runs) == ("failed", "lenet: too slow")
+    assert status_of(config, runs[0], None, ("lenet", "net")) == ("timeout", "train: too slow")
+    assert status_of(config, runs[1], None, ("lenet", "net")) == ("failed", "lenet: too slow")
+
+
+@pytest.mark.slow
+def test_a_large_study_has_all_models_in_its_tables_and_the_best_in_its_figures(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(render, "LARGE", 20)
+    config = make_large_study(tmp_path / "results", copies=3, seeds=(0, 1), datasets=("one",))
+    collect(config)
+    study = Study.read(tmp_path / "results", config)
+    assert set(study.runs["status"]) == {"ok"} and set(config["models"]) <= set(study.runs["model"])
+    learned = study.curves[study.curves["curve"] == "learning_curve"]
+    assert learned.groupby("model")["at"].max().round(1).eq(126.0).all(), "each ends with its own accuracy on all images"
+    assert render.is_large(study)
+    shown = {model for _, model in render.best_of_families(study)}
+    family = study.runs.drop_duplicates("model").set_index("model")["family"]
+    counts = family[list(shown)].value_counts()
+    assert counts["discriminative"] == counts["generative"] == render.BEST_OF_FAMILY
+    assert {"real_train", "noise"} <= shown
+    accuracy = study.summary[study.summary["metric"] == "accuracy"]
+    for _, rows in accuracy[accuracy["family"] != "reference"].groupby("family"):
+        assert rows.sort_values("loss")["model"].iloc[0] in shown
+    part = study.of_models({("one", model) for model in shown})
+    assert set(part.runs["model"]) == shown == set(part.scores["model"]) | (shown - set(study.scores["model"]))

@@ -2,8 +2,8 @@
 
 import math
 
+from pofxy.evaluation.intervals import Z95
 from pofxy.report.comparison import advantage, one_each
-from pofxy.report.significance import Z
 from pofxy.report.study import Study
 from pofxy.report.verdicts import Verdict
 from pofxy.report.wording import decimals, interval, metric_name, number
@@ -58,7 +58,7 @@ def change(study: Study, dataset: str, before: str, after: str, metric: str) -> 
         texts.append(f"{number(row['value'], places)} ({known})" if known else number(row["value"], places))
     gain, error = advantage(study, pair[1], pair[0])
     verdict = "no change beyond chance"
-    if not math.isnan(error) and abs(gain) > Z * error:
+    if not math.isnan(error) and abs(gain) > Z95 * error:
         verdict = "better" if gain > 0 else "worse"
     unit = "" if pair[0]["unit"] in ("share", "") else f" {pair[0]['unit']}"
     return f"{metric_name(metric).lower()} {' → '.join(texts)}{unit}, {verdict}"
