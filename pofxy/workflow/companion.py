@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 # A process with threads must not be forked: one thread for numerical libraries, which jobs change, and none in the background for
-# the allocator that comes with pyarrow, which pandas imports. And memory that was freed is kept for the next tensor of a job: to ask
-# the kernel for it again and again cost nets with large activations 10 to 20 % of their time.
+# the allocator that comes with pyarrow, which pandas imports. And memory that was freed is kept for the next tensor of a job:
+# asking the kernel for it again and again cost nets with large activations 10 to 20 % of their time.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
