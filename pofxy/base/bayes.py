@@ -24,14 +24,6 @@ class HasConditional(HasClassPrior, Protocol):
         ...
 
 
-class HasConditionalBound(HasClassPrior, Protocol):
-    """A class-conditional model with a lower bound of its likelihood."""
-
-    def log_conditional_bound(self, x: Tensor, y: Tensor) -> Tensor:
-        """x, y (N,) -> (N,) nats, a lower bound of log p(x | y)."""
-        ...
-
-
 class ClassPriorMixin:
     """For a model with a class prior: labels for samples that were requested without any."""
 
@@ -70,14 +62,6 @@ class BayesRuleBoundMixin(ClassPriorMixin, ProbabilisticClassifierMixin):
     def log_prob_bound(self: SupportsLogJointBound, x: Tensor) -> Tensor:
         """log p(x) >= log sum_y exp(bound of log p(x, y)) in nats, (N,)."""
         return marginal(self.log_joint_bound(x))
-
-
-class BayesRuleConditionalBoundMixin(BayesRuleBoundMixin):
-    """For a model with `log_conditional_bound` and a class prior: each class is evaluated in turn."""
-
-    def log_joint_bound(self: HasConditionalBound, x: Tensor) -> Tensor:
-        """log p(x, y) >= log p(y) + bound of log p(x | y) in nats, (N, K)."""
-        return _add_prior(self.log_conditional_bound, self.log_prior, x)
 
 
 def posterior(log_joint: Tensor) -> Tensor:

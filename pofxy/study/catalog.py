@@ -233,8 +233,8 @@ def protocols() -> dict[str, str]:
 
 @cache
 def number_of_images() -> dict[str, int]:
-    """The constants of the rule that says how many images an evaluation takes, by name: those of evaluation/quantity.py."""
-    return dict(source.constants(PACKAGE / "evaluation/quantity.py"))  # type: ignore[arg-type]
+    """The constants of the rule that says how many images an evaluation takes, by name: those of base/passes.py."""
+    return dict(source.constants(PACKAGE / "base/passes.py"))  # type: ignore[arg-type]
 
 
 def evaluations(able: tuple[str, ...]) -> dict[str, str]:

@@ -4,6 +4,9 @@ The subsets are nested (the images of a size are among those of the next size), 
 model, so curves are compared draw by draw. A fit uses no label beyond its subset: a model that selects something on the val split
 gets the subset as its val split, too.
 
+A model whose net is evaluated many times for one image is scored on the first test images alone (`pofxy.base.passes`); column n
+of the curve says how many.
+
 Reference: A. Y. Ng, M. I. Jordan, "On discriminative vs. generative classifiers: a comparison of logistic regression and naive
 Bayes", NIPS 2001, where such curves show two regimes.
 """
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from pofxy.base.data import DataSpec, TrainingData
 from pofxy.base.hyperparameters import default_hyperparameters
+from pofxy.base.passes import n_likelihood_images, prediction_passes
 from pofxy.base.prediction import predict_batched
 from pofxy.base.seeding import seed_everything
 from pofxy.storage import files
@@ -142,7 +146,8 @@ def learn(
                 refused.append(f"{size} images per class: {error}")
                 logger.warning("draw %d, %s", draw, refused[-1])
                 continue
-            rows.append(score_fit(model, *test, size, draw))
+            n = n_likelihood_images(prediction_passes(model, spec))
+            rows.append(score_fit(model, test[0][:n], test[1][:n], size, draw))
             logger.info("%d images per class, draw %d: accuracy %.4f", size, draw, rows[-1]["value"])
     if refused and not rows:
         raise ValueError(f"no subset could be learned from; {refused[0]}")
@@ -158,7 +163,7 @@ def score_fit(model, x: Tensor, y: Tensor, size: int, draw: int) -> dict:
 
     Args:
         model: fitted to a subset.
-        x, y: the test split.
+        x, y: images of the test split.
         size: number of images per class of the subset.
         draw: number of the subset among those of its size.
     """

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pofxy.base.capabilities import Model, SupportsInpaint
 from pofxy.base.data import DataSpec
-from pofxy.evaluation.quantity import NotApplicable, inpainting_passes, n_probe_images, prediction_passes, quantity
+from pofxy.base.passes import inpainting_passes, n_probe_images, prediction_passes
+from pofxy.evaluation.quantity import NotApplicable, quantity
 
 # Train rows that a probe may learn from, and that a classifier of samples may see besides.
 MAX_TRAIN_ROWS = 10_000

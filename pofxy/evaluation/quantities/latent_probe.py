@@ -23,8 +23,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from pofxy.base.capabilities import SupportsEncode
+from pofxy.base.passes import MAX_PROBE_IMAGES
 from pofxy.base.prediction import predict_batched
-from pofxy.evaluation.quantity import MAX_PROBE_IMAGES, ProbeResult, fixed_generator, quantity
+from pofxy.evaluation.quantity import ProbeResult, fixed_generator, quantity
 
 # Labels for each class, before all of them.
 FEW = (1, 10)

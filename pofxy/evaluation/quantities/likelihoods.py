@@ -13,12 +13,13 @@ from pofxy.base.capabilities import (
     SupportsLogWeight,
 )
 from pofxy.base.data import DataSpec
+from pofxy.base.passes import n_likelihood_images, n_probe_images, prediction_passes
 from pofxy.base.prediction import predict_batched
 from pofxy.base.tags import tags_of
 from pofxy.evaluation import ais, likelihood
 from pofxy.evaluation.likelihood import Estimate
 from pofxy.evaluation.quantities.data import random_rows
-from pofxy.evaluation.quantity import NotApplicable, n_likelihood_images, n_probe_images, prediction_passes, quantity
+from pofxy.evaluation.quantity import NotApplicable, quantity
 
 # Train images whose likelihood stands beside that of the test images.
 MAX_TRAIN_LIKELIHOODS = 1000

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from pofxy.base.data import DataSpec
+from pofxy.base.passes import MAX_PROBE_IMAGES
 from pofxy.data.known_distributions.known_images import shapes
-from pofxy.evaluation.quantity import MAX_PROBE_IMAGES, fixed_generator, quantity
+from pofxy.evaluation.quantity import fixed_generator, quantity
 
 
 @quantity(images_only=True, kept=False)
