@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from pofxy.base import passes
 from pofxy.base.data import DataSpec, TrainingData, check_data, validation_splits
 from pofxy.storage import files
 from pofxy.storage.models import model_class
@@ -122,6 +123,16 @@ def test_a_curve_has_a_row_for_each_subset_and_rises(of, learning_curve):
     assert tracked[1][1] == pytest.approx(mean["20"])
     assert costs["learn_core_seconds"] > 0
     assert costs["refused"] == []
+
+
+def test_a_model_of_many_passes_is_scored_on_fewer_images(learning_curve, monkeypatch):
+    monkeypatch.setattr(passes, "MIN_LIKELIHOOD_IMAGES", 50)
+    monkeypatch.setattr(passes, "LIKELIHOOD_PASSES", 70)
+    rows, _, _ = learning_curve("linear_regression", Subsets((5,), draws=1))
+    assert [row["n"] for row in rows] == ["70"]
+    monkeypatch.setattr("pofxy.training.learning_curve.prediction_passes", lambda *_: 10)
+    rows, _, _ = learning_curve("linear_regression", Subsets((5,), draws=1))
+    assert [row["n"] for row in rows] == ["50"]
 
 
 def test_what_a_model_refuses_is_left_out_and_noted(learning_curve, before_fit):
