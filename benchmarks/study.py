@@ -68,5 +68,5 @@ def noop(copy: project.Project, repeats: int = 3) -> Measurement:
 
 def _work(copy: project.Project, rule: str) -> float:
     """Core-seconds of the useful work of all jobs of a rule."""
-    paths = copy.folder.glob(f"results/runs/*/*/seed*/**/{rule}.json")
-    return sum(json.loads(path.read_text())[WORK[rule]] for path in paths)
+    costs = [json.loads(path.read_text()) for path in copy.folder.glob(f"results/runs/*/*/seed*/**/{rule}.json")]
+    return sum(cost[WORK[rule]] - cost.get("reused_core_seconds", 0) for cost in costs)

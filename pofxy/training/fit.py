@@ -115,7 +115,9 @@ def fit(
         "training_samples": [epoch for epoch, _ in sample_monitor.shown],
         "collapsed": collapsed_since(trainer.history),
     }
-    files.write_json(outputs.cost, costs | samples | {"provenance": origin, "settings": settings})
+    # Part of fit_core_seconds that another job spent: of a calibrated model, on the same model without calibration.
+    reused = {"reused_core_seconds": earlier["fit_core_seconds"]}
+    files.write_json(outputs.cost, costs | reused | samples | {"provenance": origin, "settings": settings})
     checkpoint.unlink(missing_ok=True)
     tracker.metrics({f"cost/{name}": value for name, value in costs.items()})
     tracker.model(outputs.model)

@@ -33,7 +33,7 @@ ADDRESS = "POFXY_FORK_SERVER"
 # takes as long as all others together.
 NOT_PRELOADED = ("pofxy.report", "pofxy.tracking", "pofxy.evaluation.inception")
 # Imported by functions of this package, because it takes seconds and not every job needs it.
-PRELOADED = ("skops.io",)
+PRELOADED = ("skops.io", "matplotlib.pyplot")
 # Seconds that a terminated fork has to remove its temporary files.
 GRACE = 5.0
 
