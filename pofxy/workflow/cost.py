@@ -1,7 +1,5 @@
 """Cost of a run: seconds, parameters, bytes, memory."""
 
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from pofxy.base.calibration import CalibratedClassifier
 from pofxy.base.prediction import predict_batched
+from pofxy.workflow.memory import peak_bytes
 
 # Calls of `predict` that are timed, and the seconds after which there are fewer.
 PREDICTION_REPEATS = 5
@@ -86,5 +85,4 @@ def folder_bytes(folder: Path | str) -> int:
 
 def peak_megabytes() -> float:
     """Largest resident memory of this process so far, in MB (10^6 bytes)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    return round(peak_bytes() / 1e6, 1)

@@ -4,7 +4,7 @@ Importing torch, SciPy, scikit-learn, pandas and skops takes four core-seconds; 
 starts this server for jobs on its own machine. The script of a job then only hands itself over (`run_in_fork`) and waits: a fork
 of the server runs it, with the script's arguments, folder, environment, threads and standard streams, in a session of its own.
 
-    script  ->  server    the three standard streams, and the request as JSON
+    script  ->  server    the three standard streams, the length of the request, and the request as JSON
     script  <-  server    a line when the fork has started, a line with its exit status when it has ended
     script  ->  server    the numbers of signals for the fork
 
@@ -34,6 +34,8 @@ ADDRESS = "POFXY_FORK_SERVER"
 NOT_PRELOADED = ("pofxy.report", "pofxy.tracking", "pofxy.evaluation.inception")
 # Imported by functions of this package, because it takes seconds and not every job needs it.
 PRELOADED = ("skops.io", "matplotlib.pyplot")
+# Bytes that hold the length of a request.
+LENGTH = 8
 # Seconds that a terminated fork has to remove its temporary files.
 GRACE = 5.0
 
@@ -67,17 +69,17 @@ def run_in_fork() -> None:
         return
     with connection:
         environment = {name: value for name, value in os.environ.items() if name != ADDRESS}
-        request = json.dumps({"arguments": sys.argv, "folder": os.getcwd(), "environment": environment})
+        request = json.dumps({"arguments": sys.argv, "folder": os.getcwd(), "environment": environment}).encode()
         try:
-            socket.send_fds(connection, [b"\n"], [0, 1, 2])
-            connection.sendall(request.encode() + b"\n")
+            socket.send_fds(connection, [len(request).to_bytes(LENGTH)], [0, 1, 2])
+            connection.sendall(request)
         except OSError:
             return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: _send_signal(connection, number))
         answers = connection.makefile()
         if not (pid := answers.readline()):
             return  # the server ended before it forked
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _: _send_signal(connection, number))
         status = answers.readline()
     if status:
         _end(int(status))
@@ -145,8 +147,8 @@ class ForkServer:
         """Forks for one script. Returns the request in the fork, None in the server."""
         connection, _ = self.listener.accept()
         try:
-            _, streams, _, _ = socket.recv_fds(connection, 1, 3)
-            request = Request(**json.loads(connection.makefile().readline()))
+            length, streams, _, _ = socket.recv_fds(connection, LENGTH, 3)
+            request = Request(**json.loads(connection.recv(int.from_bytes(length), socket.MSG_WAITALL)))
         except (OSError, ValueError):  # the script was killed meanwhile
             connection.close()
             return None

@@ -7,7 +7,6 @@ outputs, where the report takes it from, and exits with status 1.
 import atexit
 import logging
 import os
-import resource
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import NoReturn
 
 from pofxy.storage import files
 from pofxy.workflow import fork_server
+from pofxy.workflow.memory import peak_bytes
 
 logger = logging.getLogger("pofxy")
 
@@ -126,8 +126,7 @@ def _write_cost(path: Path, started: float) -> None:
 
     Seconds, core-seconds, and the largest resident memory in MiB.
     """
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    numbers = {"s": time.monotonic() - started, "cpu_time": time.process_time(), "max_rss": kilobytes / 1024}
+    numbers = {"s": time.monotonic() - started, "cpu_time": time.process_time(), "max_rss": peak_bytes() / 2**20}
     files.write_csv(path, [{name: f"{number:.2f}" for name, number in numbers.items()}], numbers, delimiter="\t")
 
 
