@@ -1,6 +1,7 @@
 """The default study: from a fresh copy to the report, and once more with nothing to do."""
 
 import json
+import re
 import statistics
 
 from measurement import Measurement, Result
@@ -43,6 +44,7 @@ def cost(copy: project.Project) -> Measurement:
         lines.append(f"{name:<32}{'':>6}{seconds:>10.1f}{seconds / n_jobs:>9.2f}")
     results = [
         Result("elapsed", run.seconds / 60, "min", at_most=8),
+        Result("error of the predicted time", 100 * abs(_predicted_seconds(run.output) / run.seconds - 1), "%", at_most=30),
         Result("CPU time of all processes", run.core_seconds, "core-s"),
         Result("jobs", n_jobs),
         Result("fitting", work_by_rule["train"], "core-s", at_most=330),
@@ -64,6 +66,14 @@ def noop(copy: project.Project, repeats: int = 3) -> Measurement:
     seconds = [run.seconds for run in runs]
     result = Result(f"elapsed, median of {repeats}", statistics.median(seconds), "s", at_most=4)
     return Measurement("The same again, with nothing to do", [result], raw={"seconds": seconds})
+
+
+def _predicted_seconds(output: str) -> float:
+    """The time that the first lines of a run promise: "about 7 min with 2 at once"."""
+    found = re.search(r"^about ([\d.]+) (s|min|h) with", output, re.MULTILINE)
+    if found is None:
+        raise RuntimeError("the run does not say how long it will take")
+    return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
 
 
 def _work(copy: project.Project, rule: str) -> float:
