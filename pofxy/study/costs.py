@@ -21,7 +21,7 @@ COSTS = Path(__file__).with_name("costs.json")
 GROWTH = Path(__file__).with_name("growth.json")
 # Where the speed of this machine is remembered, below the folder that Snakemake runs in.
 MACHINE = Path(".snakemake/pofxy_machine.json")
-# Seconds of a job of which Snakemake notes no time: downloads, tables, the report.
+# Seconds of a job outside of runs: downloads, tables, the report.
 SECONDS_OF_OTHERS = 3
 
 
@@ -63,7 +63,7 @@ def machine_speed(path: Path = MACHINE) -> float:
 
 
 def times(runs: Path) -> dict[Path, tuple[float, float]]:
-    """Seconds and megabytes of memory (NaN of jobs too short to tell) of all jobs that have run, by their benchmark file."""
+    """Seconds and megabytes of memory (NaN of jobs too short to tell) of all jobs that have run, by the files where they wrote it."""
     found = {}
     for path in runs.glob("*/*/seed*/logs/*.tsv"):
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -39,14 +39,14 @@ class Job:
     Attributes:
         rule: its rule.
         threads: its threads.
-        benchmark: the file that Snakemake notes its seconds in; None: in none.
+        cost_file: where it writes what it cost, beside its log; None: nowhere.
         run: that it belongs to; None for a job of a data set or the whole study.
         work: of a model that is trained in steps, its steps times its batch size.
     """
 
     rule: str
     threads: int = 1
-    benchmark: str | None = None
+    cost_file: str | None = None
     run: Run | None = None
     work: float = 0
 
@@ -101,8 +101,8 @@ class Estimator:
     def expect(self, job: Job) -> Expected:
         """What one job is expected to take."""
         shipped = self.scaled(job)
-        if job.benchmark and job.run:
-            path = Path(job.benchmark)
+        if job.cost_file and job.run:
+            path = Path(job.cost_file)
             known = [self.earlier[path]] if path in self.earlier else self.by_model.get((path.parents[2], path.stem), [])
             if known:
                 memory = max((memory for _, memory in known if memory == memory), default=shipped.memory)
@@ -124,7 +124,7 @@ class Estimator:
         """By (rule, data set), (rule,) and (): how many earlier jobs, what they took, and what was expected of them."""
         found: dict[tuple, tuple[int, float, float]] = defaultdict(lambda: (0, 0.0, 0.0))
         for job in self.known_jobs:
-            took = self.earlier.get(Path(job.benchmark)) if job.benchmark and job.run else None
+            took = self.earlier.get(Path(job.cost_file)) if job.cost_file and job.run else None
             if took and job.run:
                 expected = self.scaled(job).seconds
                 for key in ((job.rule, job.run.dataset), (job.rule,), ()):
@@ -266,7 +266,7 @@ def follow(jobs: list[Job], places: int, estimate: Callable[[], Estimator], say:
     """
     started = time.time()
     first = estimate()
-    expected = {job: first.expect(job).seconds for job in jobs if job.benchmark}
+    expected = {job: first.expect(job).seconds for job in jobs if job.cost_file}
     waiting = list(expected)
     said = 0
     while waiting:
@@ -276,16 +276,16 @@ def follow(jobs: list[Job], places: int, estimate: Callable[[], Estimator], say:
         if waiting and int(share * LINES) > said:
             said = int(share * LINES)
             now = estimate()
-            left = [job for job in jobs if job in set(waiting) or not job.benchmark]
+            left = [job for job in jobs if job in set(waiting) or not job.cost_file]
             seconds = remaining(left, places, [now.expect(job) for job in left], now.between)
             done = len(expected) - len(waiting)
             say(f"pofxy: {done} of {len(expected)} jobs in {_duration(time.time() - started)}; about {_duration(seconds)} to go")
 
 
 def _ended_since(job: Job, started: float) -> bool:
-    """Whether Snakemake noted the seconds of a job after the study was started."""
+    """Whether a job wrote what it cost after the study was started."""
     try:
-        return Path(job.benchmark or "").stat().st_mtime >= started
+        return Path(job.cost_file or "").stat().st_mtime >= started
     except OSError:
         return False
 

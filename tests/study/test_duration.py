@@ -36,8 +36,8 @@ def made_job(folder: Path, rule: str, model: str, work: float = 0, dataset: str 
 
 
 def note(job: duration.Job, seconds: float) -> None:
-    """Writes a benchmark as Snakemake does."""
-    path = Path(job.benchmark or "")
+    """Writes what a job cost, as its frame does."""
+    path = Path(job.cost_file or "")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:00\t300.0\n")
 
@@ -125,7 +125,7 @@ def test_the_rest_is_estimated_anew_while_a_study_runs(tmp_path, monkeypatch):
     for job in jobs:
         time.sleep(0.1)
         note(job, 210)
-        os.utime(job.benchmark or "", (time.time() + 1, time.time() + 1))
+        os.utime(job.cost_file or "", (time.time() + 1, time.time() + 1))
     thread.join(timeout=10)
     assert not thread.is_alive(), "it ends with the last job"
     assert [line.split(" jobs")[0] for line in lines] == [f"pofxy: {n} of 4" for n in (1, 2, 3)]
