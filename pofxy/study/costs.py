@@ -63,7 +63,7 @@ def machine_speed(path: Path = MACHINE) -> float:
 
 
 def times(runs: Path) -> dict[Path, tuple[float, float]]:
-    """Seconds and megabytes of memory (NaN of jobs too short to tell) of all jobs that have run, by the files where they wrote it."""
+    """Seconds and megabytes of memory (NaN where it is not known) of all jobs that have run, by the file where each wrote it."""
     found = {}
     for path in runs.glob("*/*/seed*/logs/*.tsv"):
         lines = path.read_text(encoding="utf-8").splitlines()
