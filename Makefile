@@ -18,7 +18,7 @@ run: $(ENVIRONMENT)  # the default study, on all cores
 	exit $$status
 
 plan: $(ENVIRONMENT)  # what the default study would run now, how long it takes, and what it needs
-	@$(BIN)/snakemake --cores all --dry-run --quiet rules progress host reason
+	@log=$$($(BIN)/snakemake --cores all --dry-run --quiet rules progress host reason) || { echo "$$log"; exit 1; }
 
 # Each worker takes a file at a time. The files that take longest go first, so that none of them is left over at the end.
 LONG := $(foreach name,workflow failures readme oracle models tracking cluster nets,$(wildcard tests/*/test_$(name).py))
