@@ -4,6 +4,7 @@ The workflow's process holds the write end of a pipe, the lifeline, and never wr
 ends, by itself, by an exception or by kill -9; the companion then finds its read end closed, and ends.
 """
 
+import atexit
 import os
 import shutil
 import socket
@@ -56,6 +57,8 @@ def start(module: str, variable: str, *arguments: str) -> None:
         )
         os.close(lifeline)
     os.environ[variable] = address
+    # The companion does so too; but it may have been killed.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def connect(variable: str) -> socket.socket | None:

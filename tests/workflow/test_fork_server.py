@@ -236,6 +236,8 @@ def test_kill_9_of_the_server_ends_its_forks_and_later_jobs_work_by_themselves(o
     assert "was killed" in errors
     assert not is_alive(pid)
     assert own.run("print('torch' in sys.modules)")[:2] == (0, "False\n")
+    own.process.communicate(timeout=20)
+    assert not Path(own.address).parent.exists()
 
 
 def test_without_a_server_a_job_works_by_itself(shared):
