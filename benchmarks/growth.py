@@ -2,8 +2,8 @@
 
     python benchmarks/growth.py        fits every model to images of 8 x 8, 16 x 16 and 32 x 32 x 3, and writes study/growth.json
 
-Each model is fitted for a few steps, or once where it is not trained in steps, and then evaluated on a few images: sampled from,
-and asked for its densities, labels and reconstructions, as far as it can give them. The exponent is that of
+Each model is fitted for a few steps, or once where it is not trained in steps. Then its samples, densities, labels and
+reconstructions of a few images are computed, as far as it has them. The exponent is that of
 
     core-seconds = constant * numbers ^ exponent
 
@@ -14,12 +14,10 @@ import dataclasses
 import json
 import math
 import os
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -38,6 +36,7 @@ from pofxy.data.splits import load_data
 from pofxy.storage.models import model_class
 from pofxy.study import catalog
 from pofxy.training.trainer import Trainer
+from pofxy.workflow.job import TimeLimitExceeded, time_limit
 
 SHAPES = ((1, 8, 8), (1, 16, 16), (3, 32, 32))
 # Seconds of one size of one model.
@@ -51,21 +50,17 @@ IMAGES = 32
 EVALUATED = ("predict", "log_joint", "log_prob", "log_weight", "log_unnormalized", "reconstruct")
 
 
-class TooSlow(Exception):
-    """A size took longer than LIMIT."""
-
-
 def main() -> None:
-    """Measures the models named on the command line, or all, and writes what was found over what was known."""
+    """Measures the models named on the command line, or all; the other models keep their exponents in the file."""
     path = project.ROOT / "pofxy/study/growth.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
+    earlier = json.loads(path.read_text()) if path.exists() else {}
     known = {name: entry for name, entry in catalog.models().items() if not entry.tags.needs_known_distribution}
-    found = {name: exponents for name, exponents in found.items() if name in known}
+    exponents = {name: of_model for name, of_model in earlier.items() if name in known}
     digits = digits_data()
     for name in sys.argv[1:] or known:
-        found[name] = growth(known[name], digits)
-        print(f"{name:<30}{found[name]}", flush=True)
-        lines = [f" {json.dumps(key)}: {json.dumps(found[key])}" for key in sorted(found)]
+        exponents[name] = growth(known[name], digits)
+        print(f"{name:<30}{exponents[name]}", flush=True)
+        lines = [f" {json.dumps(key)}: {json.dumps(exponents[key])}" for key in sorted(exponents)]
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
@@ -86,12 +81,12 @@ def growth(entry: catalog.ModelEntry, digits: TrainingData) -> dict[str, float]:
     seconds: dict[str, list[tuple[int, float]]] = {"fit": [], "evaluate": []}
     for shape in SHAPES:
         try:
-            with at_most(LIMIT):
+            with time_limit(LIMIT):
                 data = enlarged(digits, shape)
                 took, model = fit_seconds(entry, data)
                 seconds["fit"].append((math.prod(shape), took))
                 seconds["evaluate"].append((math.prod(shape), evaluate_seconds(entry, model, data)))
-        except TooSlow:
+        except TimeLimitExceeded:
             break
         except (ValueError, RuntimeError) as error:
             print(f"{entry.name}, {shape}: {error}", file=sys.stderr)
@@ -121,7 +116,7 @@ def fit_seconds(entry: catalog.ModelEntry, data: TrainingData) -> tuple[float, o
 
 
 def evaluate_seconds(entry: catalog.ModelEntry, model, data: TrainingData) -> float:
-    """Core-seconds of what an evaluation asks of a model, for a few images."""
+    """Core-seconds of the calls that an evaluation makes of a model, for a few images."""
     x = data.x[:IMAGES]
     calls: list[Callable[[], object]] = [lambda name=name: getattr(model, name)(x) for name in EVALUATED if hasattr(model, name)]
     if hasattr(model, "sample") and not entry.tags.samples_are_real:
@@ -149,21 +144,6 @@ def core_seconds(work: Callable[[], object]) -> float:
     started = time.process_time()
     work()
     return time.process_time() - started
-
-
-@contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """Raises TooSlow in work that takes longer."""
-
-    def too_slow(*_) -> None:
-        raise TooSlow
-
-    signal.signal(signal.SIGALRM, too_slow)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
 
 
 if __name__ == "__main__":

@@ -46,10 +46,10 @@ def measure(_: project.Project | None = None) -> Measurement:
     n_runs = len(config["models"]) * len(DATASETS) * len(SEEDS)
     results = [
         Result("runs", n_runs),
-        *(Result(f"{step}, elapsed", found["seconds"], "s") for step, found in measured.items()),
-        *(Result(f"{step}, CPU time", found["core_seconds"], "core-s") for step, found in measured.items()),
-        Result("both, elapsed", sum(found["seconds"] for found in measured.values()), "s", at_most=60),
-        Result("peak memory", max(found["peak_mb"] for found in measured.values()), "MB", at_most=2000),
+        *(Result(f"{step}, elapsed", cost["seconds"], "s") for step, cost in measured.items()),
+        *(Result(f"{step}, CPU time", cost["core_seconds"], "core-s") for step, cost in measured.items()),
+        Result("both, elapsed", sum(cost["seconds"] for cost in measured.values()), "s", at_most=60),
+        Result("peak memory", max(cost["peak_mb"] for cost in measured.values()), "MB", at_most=2000),
         Result("size of the page", megabytes, "MB"),
     ]
     return Measurement("The report of a large study", results, raw=measured)

@@ -70,10 +70,10 @@ def noop(copy: project.Project, repeats: int = 3) -> Measurement:
 
 def _predicted_seconds(output: str) -> float:
     """The time that the first lines of a run promise: "about 7 min with 2 at once"."""
-    found = re.search(r"^about ([\d.]+) (s|min|h) with", output, re.MULTILINE)
-    if found is None:
+    promise = re.search(r"^about ([\d.]+) (s|min|h) with", output, re.MULTILINE)
+    if promise is None:
         raise RuntimeError("the run does not say how long it will take")
-    return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
+    return float(promise[1]) * {"s": 1, "min": 60, "h": 3600}[promise[2]]
 
 
 def _work(copy: project.Project, rule: str) -> float:

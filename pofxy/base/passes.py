@@ -11,7 +11,7 @@ from pofxy.base.tags import tags_of
 PROBE_PASSES = 1_000
 MIN_PROBE_IMAGES = 100
 MAX_PROBE_IMAGES = 500
-# The same for log p(x) of the test split where it is found for its own sake, and for the accuracies of a learning curve.
+# The same for log p(x) of the test split where it is computed for its own sake, and for the accuracies of a learning curve.
 LIKELIHOOD_PASSES = 100_000
 MIN_LIKELIHOOD_IMAGES = 1_000
 
@@ -22,7 +22,7 @@ def n_probe_images(passes: int, most: int = MAX_PROBE_IMAGES) -> int:
 
 
 def n_likelihood_images(passes: int) -> int:
-    """Images whose log p(x) is found, or which a fit to a subset classifies, of a model with so many passes for each."""
+    """Images whose log p(x) is computed, or which a fit to a subset classifies, of a model with so many passes for each."""
     return max(LIKELIHOOD_PASSES // passes, MIN_LIKELIHOOD_IMAGES)
 
 

@@ -30,10 +30,10 @@ from pofxy.evaluation.intervals import Z95
 logger = logging.getLogger("pofxy")
 
 CHAINS = 100
-# Steps of the walks. A longer walk is taken where the shorter one does not find log Z well enough.
+# Steps of the walks. A longer walk is taken where the shorter one is not precise enough.
 TEMPERATURES = (500, 1000)
 BURN_IN = 1000
-# log Z is found well enough with this standard error and this gap between both walks, in nats. All images share its error; the
+# log Z is precise enough with this standard error and this gap between both walks, in nats. All images share its error; the
 # standard error of a mean of log p(x) over some hundred images is about 0.3 nats, which 0.15 more widen by 12 %.
 MAX_ERROR = 0.15
 MAX_GAP = 0.3

@@ -102,7 +102,7 @@ def first_estimate(model, x: Tensor, spec: DataSpec) -> Tensor:
 
 
 def is_of_images_as_they_are(model, spec: DataSpec) -> bool:
-    """Whether log p(x) is found of x itself: neither of a dequantized point nor of a binarized image."""
+    """Whether log p(x) is that of x itself: neither of a dequantized point nor of a binarized image."""
     tags = tags_of(model)
     return not tags.binarized and (tags.likelihood == "mass" or spec.levels is None)
 
@@ -121,7 +121,7 @@ def estimates(
         x: (N, ...). For a model with the tag `binarized`, images as `binarize` returns them.
         spec: of the data set. With L levels the values are log masses of L-level images; without (a table), log densities.
         annealing: log Z of this model where it was estimated before, as one estimate serves every split.
-        first: the `first_estimate` of x, (N,), where it was found before.
+        first: the `first_estimate` of x, (N,), where it is known already.
 
     Returns:
         One estimate for each way; [] for a model without such a capability. IWAE-512 covers the first 1,000 images. Values that

@@ -233,11 +233,11 @@ class Study:
 
     @cached_property
     def _scores_of_first_seeds(self) -> dict[tuple[str, ...], tuple[float, float, float]]:
-        found = {}
+        scores = {}
         for *keys, seed, n, low, high in self.scores[[*SCORE_KEYS, "seed", "n", "ci_low", "ci_high"]].itertuples(index=False):
             if self._first_seeds.get((keys[0], keys[1])) == seed:
-                found.setdefault(tuple(keys), (n, low, high))
-        return found
+                scores.setdefault(tuple(keys), (n, low, high))
+        return scores
 
     def truth(self, dataset: str) -> np.ndarray:
         """The labels of the test split, (N,)."""

@@ -64,13 +64,13 @@ def machine_speed(path: Path = MACHINE) -> float:
 
 def times(runs: Path) -> dict[Path, tuple[float, float]]:
     """Seconds and megabytes of memory (NaN where it is not known) of all jobs that have run, by the file where each wrote it."""
-    found = {}
+    costs = {}
     for path in runs.glob("*/*/seed*/logs/*.tsv"):
         lines = path.read_text(encoding="utf-8").splitlines()
         if len(lines) > 1:
             row = dict(zip(lines[0].split("\t"), lines[-1].split("\t")))
-            found[path] = (float(row["s"]), _number(row.get("max_rss", "")))
-    return found
+            costs[path] = (float(row["s"]), _number(row.get("max_rss", "")))
+    return costs
 
 
 def collect(results: Path) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def collect(results: Path) -> dict[str, Any]:
                 jobs[dataset][model]["train"]["work"] = train["settings"]["steps"] * train["settings"].get("batch", 1)
             disk[dataset][model] = _megabytes(run)
     folders = [results / "data" / dataset for dataset in jobs]
-    found = {folder.name: sizes.measured(folder) for folder in folders}
+    known_sizes = {folder.name: sizes.measured(folder) for folder in folders}
     report = results / "report/index.html"
     others = 4 + 2 * len(folders)
     elapsed = report.stat().st_mtime - min(path.stat().st_mtime for path in results.glob("data/*/raw"))
@@ -107,7 +107,7 @@ def collect(results: Path) -> dict[str, Any]:
         "speed": machine_speed(),
         "between": round(max(outside, 0) / (len(took) + others), 3),
         "start": {rule: min(s for path, (s, _) in took.items() if path.stem == rule) for rule in sorted({p.stem for p in took})},
-        "sizes": {name: vars(size) for name, size in found.items() if size},
+        "sizes": {name: vars(size) for name, size in known_sizes.items() if size},
         "jobs": jobs,
         "disk": {name: {model: round(part * share, 2) for model, part in models.items()} for name, models in disk.items()},
     }
@@ -132,16 +132,17 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def _text(found: dict[str, Any]) -> str:
+def _text(figures: dict[str, Any]) -> str:
     """JSON with a line for each model of "jobs", and one for each other key."""
-    datasets = [f"  {json.dumps(name)}: {{\n{_lines(models, 3)}\n  }}" for name, models in found["jobs"].items()]
-    others = {key: value for key, value in found.items() if key != "jobs"}
+    datasets = [f"  {json.dumps(name)}: {{\n{_lines(models, 3)}\n  }}" for name, models in figures["jobs"].items()]
+    others = {key: value for key, value in figures.items() if key != "jobs"}
     return "{\n" + _lines(others, 1) + ',\n "jobs": {\n' + ",\n".join(datasets) + "\n }\n}\n"
 
 
-def _lines(found: dict[str, Any], indent: int) -> str:
-    return ",\n".join(f"{' ' * indent}{json.dumps(key)}: {json.dumps(value)}" for key, value in found.items())
+def _lines(figures: dict[str, Any], indent: int) -> str:
+    return ",\n".join(f"{' ' * indent}{json.dumps(key)}: {json.dumps(value)}" for key, value in figures.items())
 
 
 if __name__ == "__main__":
-    COSTS.write_text(_text(collect(Path(sys.argv[1]))), encoding="utf-8")
+    COSTS.with_suffix(".new").write_text(_text(collect(Path(sys.argv[1]))), encoding="utf-8")
+    COSTS.with_suffix(".new").replace(COSTS)

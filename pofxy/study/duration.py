@@ -122,15 +122,15 @@ class Estimator:
     @cached_property
     def _ratios(self) -> dict[tuple, tuple[int, float, float]]:
         """By (rule, data set), (rule,) and (): how many earlier jobs, what they took, and what was expected of them."""
-        found: dict[tuple, tuple[int, float, float]] = defaultdict(lambda: (0, 0.0, 0.0))
+        ratios: dict[tuple, tuple[int, float, float]] = defaultdict(lambda: (0, 0.0, 0.0))
         for job in self.known_jobs:
             took = self.earlier.get(Path(job.cost_file)) if job.cost_file and job.run else None
             if took and job.run:
                 expected = self.scaled(job).seconds
                 for key in ((job.rule, job.run.dataset), (job.rule,), ()):
-                    count, seconds, sum_expected = found[key]
-                    found[key] = (count + 1, seconds + took[0], sum_expected + expected)
-        return dict(found)
+                    count, seconds, sum_expected = ratios[key]
+                    ratios[key] = (count + 1, seconds + took[0], sum_expected + expected)
+        return dict(ratios)
 
     def scaled(self, job: Job) -> Expected:
         """The figures of the default study, scaled to this job's size, steps and machine."""
@@ -168,10 +168,10 @@ class Estimator:
             return jobs[job.run.of][job.rule]
         known = catalog.models()
         alike = [
-            found[job.rule]
-            for model, found in jobs.items()
-            if job.rule in found and model in known and known[model].family == job.run.family
-        ] or [found[job.rule] for found in jobs.values() if job.rule in found]
+            rules[job.rule]
+            for model, rules in jobs.items()
+            if job.rule in rules and model in known and known[model].family == job.run.family
+        ] or [rules[job.rule] for rules in jobs.values() if job.rule in rules]
         self._remark(f"no figures of {job.run.of}: as other {job.run.family} models")
         return {key: statistics.median(figure.get(key, 0) for figure in alike) for key in ("seconds", "memory")}
 
@@ -191,7 +191,7 @@ class Estimator:
     @cached_property
     def _least_memory(self) -> float:
         return min(
-            found["memory"] for jobs in self.figures["jobs"].values() for rules in jobs.values() for found in rules.values()
+            figure["memory"] for jobs in self.figures["jobs"].values() for rules in jobs.values() for figure in rules.values()
         )
 
     def _remark(self, text: str) -> None:
@@ -200,7 +200,7 @@ class Estimator:
 
     def remarks_on_sizes(self, jobs: Iterable[Job]) -> list[str]:
         """What makes the estimate rough: data sets that are not known yet, or of another size than those of the figures."""
-        found = []
+        remarks = []
         for dataset, run in {job.run.dataset: job.run for job in jobs if job.run}.items():
             size = self.sizes.get(dataset)
             if not self.figures:
@@ -208,10 +208,10 @@ class Estimator:
             reference = self._reference(run, size)
             base = Size(**self.figures["sizes"][reference])
             if size is None:
-                found.append(f"the size of {dataset} is not known before it is downloaded: as {reference}")
+                remarks.append(f"the size of {dataset} is not known before it is downloaded: as {reference}")
             elif max(size.numbers / base.numbers, size.rows / base.rows, size.test_rows / base.test_rows) > SIMILAR:
-                found.append(f"{dataset} is scaled from {reference}, which is rough until its first jobs are done")
-        return found
+                remarks.append(f"{dataset} is scaled from {reference}, which is rough until its first jobs are done")
+        return remarks
 
 
 def remaining(jobs: list[Job], places: int, expected: list[Expected], between: float) -> float:

@@ -191,7 +191,7 @@ class ForkServer:
             self.deadlines[pid] = time.monotonic() + GRACE
 
     def _report_ended(self) -> None:
-        """Tells each script whose fork has ended its exit status."""
+        """Sends the exit status of each fork that has ended to its script."""
         for pid in list(self.connections):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:

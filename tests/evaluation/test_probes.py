@@ -47,10 +47,10 @@ def test_corruptions_are_images_of_the_same_grey_levels_farther_off_with_each_se
     found = corruption.corruption(model, X, Y, torch.zeros(40), SPEC)
     assert found.values.shape == (40, 7, 6) and found.places == (0, 1, 2, 3, 4, 5) and len(set(found.conditions)) == 7
     assert torch.equal(found.values, (Y == 0)[:, None, None].expand(40, 7, 6))
-    spoilt = model.seen
-    for x in spoilt:
+    corrupted = model.seen
+    for x in corrupted:
         assert x.shape == X.shape and torch.equal(x, (x * 16).round() / 16) and x.min() >= 0 and x.max() <= 1
-    gaps = torch.tensor([float((x - X).abs().mean()) for x in spoilt]).view(7, 5)
+    gaps = torch.tensor([float((x - X).abs().mean()) for x in corrupted]).view(7, 5)
     # Each corruption but rotation and shift, which soon turn noise into other noise, goes farther with each severity.
     for condition, gap in zip(found.conditions, gaps, strict=True):
         if condition not in ("rotation", "shift"):

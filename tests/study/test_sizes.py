@@ -1,6 +1,7 @@
 """How large a data set is, before and after it is downloaded."""
 
 import gzip
+import inspect
 import json
 import struct
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from pofxy.data.datasets import open_dataset
-from pofxy.study import catalog
+from pofxy.data.preprocess import preprocess
+from pofxy.study import catalog, sizes
 from pofxy.study.plan import Source
 from pofxy.study.sizes import Size, size_of
 
@@ -52,3 +54,9 @@ def test_the_users_own_files_are_read_as_far_as_their_headers(tmp_path):
 def test_what_nothing_tells_is_none(tmp_path):
     (tmp_path / "images.txt").write_text("no such format")
     assert size_of(Source("mine", "idx", {"path": str(tmp_path)}), tmp_path, {}) is None
+
+
+def test_the_shares_are_those_of_preprocess():
+    """The study's files import nothing of `data`, so they name the shares once more."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(preprocess).parameters.items()}
+    assert (defaults["test"], defaults["val"]) == (sizes.TEST, sizes.VAL)

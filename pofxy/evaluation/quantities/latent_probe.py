@@ -58,12 +58,12 @@ def latent_probe(
     values = []  # four of (N, places)
     for train, test in (own, [components.transform(rows) for rows in pixels]):
         mean, scale = train.mean(0), np.sqrt(train.var(0).mean()) + 1e-12
-        for probe, known, asked in (
+        for probe, known, queries in (
             (_linear_probe, (train - mean) / scale, (test - mean) / scale),
             (_neighbors, train, test),
         ):
             shares = [
-                np.mean([probe(known[rows], y_train[rows], asked) == y_test for rows in sets], 0) for sets in draws.values()
+                np.mean([probe(known[rows], y_train[rows], queries) == y_test for rows in sets], 0) for sets in draws.values()
             ]
             values.append(np.stack(shares, 1))  # (N,) for each place -> (N, places)
     conditions = ("linear probe", "k-NN", "PCA, linear probe", "PCA, k-NN")
@@ -84,14 +84,14 @@ def _labelled(y):
     return found | {most: [np.arange(len(y))]}
 
 
-def _linear_probe(known, y, asked):
-    """Labels (N,) of asked (N, Z) by softmax regression on known (M, Z), y (M,)."""
+def _linear_probe(known, y, queries):
+    """Labels (N,) of queries (N, Z) by softmax regression on known (M, Z), y (M,)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(max_iter=STEPS).fit(known, y).predict(asked)
+        return LogisticRegression(max_iter=STEPS).fit(known, y).predict(queries)
 
 
-def _neighbors(known, y, asked):
-    """Labels (N,) of asked (N, Z) by a vote of the nearest of known (M, Z), y (M,)."""
+def _neighbors(known, y, queries):
+    """Labels (N,) of queries (N, Z) by a vote of the nearest of known (M, Z), y (M,)."""
     single = len(y) == len(np.unique(y))
-    return KNeighborsClassifier(1 if single else min(5, len(y))).fit(known, y).predict(asked)
+    return KNeighborsClassifier(1 if single else min(5, len(y))).fit(known, y).predict(queries)
