@@ -39,7 +39,7 @@ def note(job: duration.Job, seconds: float) -> None:
     """Writes what a job cost, as its frame does."""
     path = Path(job.cost_file or "")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:00\t300.0\n")
+    path.write_text(f"s\tcpu_time\tmax_rss\n{seconds}\t{seconds}\t300.0\n")
 
 
 def estimator(folder: Path, size: Size | None = SMALL, **changes) -> duration.Estimator:
