@@ -63,14 +63,18 @@ def machine_speed(path: Path = MACHINE) -> float:
 
 
 def times(runs: Path) -> dict[Path, tuple[float, float]]:
-    """Seconds and megabytes of memory (NaN where it is not known) of all jobs that have run, by the file where each wrote it."""
-    costs = {}
-    for path in runs.glob("*/*/seed*/logs/*.tsv"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        if len(lines) > 1:
-            row = dict(zip(lines[0].split("\t"), lines[-1].split("\t")))
-            costs[path] = (float(row["s"]), _number(row.get("max_rss", "")))
-    return costs
+    """Seconds and megabytes of memory of all jobs of runs that have run, as `time_of` gives them, by their files."""
+    costs = {path: time_of(path) for path in runs.glob("*/*/seed*/logs/*.tsv")}
+    return {path: cost for path, cost in costs.items() if cost}
+
+
+def time_of(path: Path) -> tuple[float, float] | None:
+    """Seconds and megabytes of memory (NaN where it is not known) that a job wrote; None where it has not run."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if len(lines) < 2:
+        return None
+    row = dict(zip(lines[0].split("\t"), lines[-1].split("\t")))
+    return float(row["s"]), _number(row.get("max_rss", ""))
 
 
 def collect(results: Path) -> dict[str, Any]:

@@ -101,6 +101,9 @@ class Estimator:
     def expect(self, job: Job) -> Expected:
         """What one job is expected to take."""
         shipped = self.scaled(job)
+        if job.cost_file and not job.run:  # a job of a data set or of the whole study
+            took = costs.time_of(Path(job.cost_file))
+            return Expected(took[0], took[1], 0.0, "earlier") if took else shipped
         if job.cost_file and job.run:
             path = Path(job.cost_file)
             known = [self.earlier[path]] if path in self.earlier else self.by_model.get((path.parents[2], path.stem), [])

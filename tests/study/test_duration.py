@@ -57,6 +57,13 @@ def test_what_a_job_took_before_is_expected_again_and_other_seeds_next(tmp_path)
     assert "as long as earlier runs took" in duration.describe([first], 1, estimator(tmp_path))
 
 
+def test_a_job_of_the_whole_study_takes_what_it_took_before(tmp_path):
+    job = duration.Job("report", 1, str(tmp_path / "report/logs/report.tsv"))
+    assert estimator(tmp_path).expect(job).seconds == costs.SECONDS_OF_OTHERS
+    note(job, 31)
+    assert estimator(tmp_path).expect(job) == duration.Expected(31, 300, 0, "earlier")
+
+
 @pytest.mark.parametrize(
     ("rule", "model", "work", "size", "expected"),
     [
